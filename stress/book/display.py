@@ -1,0 +1,225 @@
+"""The aggregate margin display: every account and position at given marks, nothing simulated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stress.book.book import Book
+from stress.book.liquidation import Holding, safe_interval, safe_intervals
+from stress.book.pools import Pools, account_pools, isolated_margins
+from stress.book.setting import Setting
+from stress.margin import in_breach, maintenance, margin_level, margin_ratio, unrealised_profit
+from stress.types import TOLERANCE, Floats, Mode
+
+__all__ = ["MarginDisplay", "PoolMargins", "margin_display", "net_positions", "pool_margins"]
+
+_HEALTHY = 0.5
+"""Margin ratio below which a position, valued alone, looks healthy."""
+
+
+@dataclass(frozen=True)
+class PoolMargins:
+    """``equity``, ``required`` and ``notional``, (pools,) each, USD."""
+
+    equity: Floats
+    required: Floats
+    notional: Floats
+
+
+@dataclass(frozen=True)
+class MarginDisplay:
+    """Accounts and positions at some marks.
+
+    Attributes
+    ----------
+    equity, maintenance_margin, gross_notional
+        (accounts,) sums over the account's pools, USD; coins after haircut.
+    margin_ratio
+        (accounts,) largest ratio among the account's pools; NaN without a counterpart.
+    margin_level
+        (accounts,) equity over gross notional; NaN without positions.
+    excess
+        (accounts,) least equity minus maintenance margin among the pools with positions, USD.
+    effective_leverage
+        (accounts,) gross notional over equity; inf where equity is not positive.
+    hidden_distress
+        (accounts,) whether the cross pool's ratio is above the warning level while every position,
+        valued as its isolated counterpart, has a ratio below one half.
+    in_breach
+        (accounts,) whether a pool is in breach.
+    notional
+        (positions,) absolute quantity times mark, USD.
+    liquidation_price
+        (positions,) mark at which its pool is liquidated, all other marks unchanged: below for a
+        long, above for a short; NaN where there is none.
+    liquidation_distance
+        (positions,) the move of the mark to it as a share of the mark, negative for a fall.
+    planned_risk
+        (positions,) margin as an isolated counterpart over the account's starting equity.
+    """
+
+    equity: Floats
+    maintenance_margin: Floats
+    gross_notional: Floats
+    margin_ratio: Floats
+    margin_level: Floats
+    excess: Floats
+    effective_leverage: Floats
+    hidden_distress: np.ndarray
+    in_breach: np.ndarray
+    notional: Floats
+    liquidation_price: Floats
+    liquidation_distance: Floats
+    planned_risk: Floats
+
+
+def pool_margins(book: Book, pools: Pools, setting: Setting, marks: Floats) -> PoolMargins:
+    """Return the margins of every pool at (assets,) marks, USD."""
+    count = len(pools.cash)
+    held, asset = pools.pool_of_position >= 0, book.position_asset
+    profit = unrealised_profit(book.quantity, book.entry_price, marks[asset])
+    notional = np.abs(book.quantity) * marks[asset]
+    required = _required(book, setting, notional)
+    kept = pools.pool_of_coin >= 0
+    coins = book.coin_quantity * ((1 - setting.haircut) * marks)[book.coin_asset]
+
+    def summed(values: Floats) -> Floats:
+        return np.bincount(pools.pool_of_position[held], values[held], minlength=count)
+
+    in_coins = np.bincount(pools.pool_of_coin[kept], coins[kept], minlength=count)
+    return PoolMargins(pools.cash + summed(profit) + in_coins, summed(required), summed(notional))
+
+
+def margin_display(
+    book: Book, setting: Setting, mode: Mode, marks: Floats | None = None
+) -> MarginDisplay:
+    """Return the display of the book under a mode.
+
+    Parameters
+    ----------
+    book, setting
+        The book; prices, haircuts and tiers.
+    mode
+        The world shown; counterparts are made at the starting prices.
+    marks
+        (assets,) marks shown, USD; the starting prices where not given.
+    """
+    marks = setting.price if marks is None else marks
+    pools = account_pools(book, mode, setting.price, setting.haircut)
+    at = pool_margins(book, pools, setting, marks)
+    ratio = margin_ratio(at.equity, at.required, at.notional)
+    broken = in_breach(at.equity, at.required, at.notional, TOLERANCE["float64"])
+    first = np.searchsorted(pools.account, np.arange(len(book.accounts)))
+    equity = np.add.reduceat(at.equity, first)
+    gross = np.add.reduceat(at.notional, first)
+    excess = np.where(at.notional > 0, at.equity - at.required, np.inf)
+    least = np.minimum.reduceat(excess, first)
+    price = _liquidation_prices(book, pools, setting, marks, at)
+    missing = ~pools.exists
+    return MarginDisplay(
+        equity=equity,
+        maintenance_margin=np.add.reduceat(at.required, first),
+        gross_notional=gross,
+        margin_ratio=np.where(missing, np.nan, np.maximum.reduceat(ratio, first)),
+        margin_level=margin_level(equity, gross),
+        excess=np.where(np.isinf(least), equity, least),
+        effective_leverage=_leverage(gross, equity),
+        hidden_distress=_hidden_distress(book, pools, setting, marks, ratio),
+        in_breach=np.logical_or.reduceat(broken, first),
+        notional=np.abs(book.quantity) * marks[book.position_asset],
+        liquidation_price=price,
+        liquidation_distance=price / marks[book.position_asset] - 1,
+        planned_risk=_planned_risk(book, setting),
+    )
+
+
+def net_positions(book: Book, setting: Setting) -> tuple[Floats, Floats]:
+    """Return (assets,) net and gross notional of the positions at the starting prices, USD."""
+    value = book.quantity * setting.price[book.position_asset]
+    assets = len(setting.assets)
+    net = np.bincount(book.position_asset, value, minlength=assets)
+    return net, np.bincount(book.position_asset, np.abs(value), minlength=assets)
+
+
+def _required(book: Book, setting: Setting, notional: Floats) -> Floats:
+    asset = book.position_asset
+    return maintenance(
+        notional, setting.requirement_rate[asset], setting.requirement_amount[asset]
+    )
+
+
+def _leverage(gross: Floats, equity: Floats) -> Floats:
+    positive = equity > 0
+    leverage = np.where(positive, gross / np.where(positive, equity, 1.0), np.inf)
+    return np.where(gross > 0, leverage, 0.0)
+
+
+def _hidden_distress(
+    book: Book, pools: Pools, setting: Setting, marks: Floats, ratio: Floats
+) -> np.ndarray:
+    """Return (accounts,) whether the pool is in distress that no position shows by itself."""
+    accounts = len(book.accounts)
+    cross_pool = np.flatnonzero(pools.is_cross)
+    distressed = (ratio > setting.warning)[cross_pool]
+    margin, _, exists = isolated_margins(book, setting.price, setting.haircut)
+    profit = unrealised_profit(book.quantity, book.entry_price, marks[book.position_asset])
+    notional = np.abs(book.quantity) * marks[book.position_asset]
+    alone = margin_ratio(margin + profit, _required(book, setting, notional), notional)
+    worst = np.zeros(accounts)
+    np.maximum.at(worst, book.position_account, alone)
+    return distressed & exists & (worst < _HEALTHY)
+
+
+def _planned_risk(book: Book, setting: Setting) -> Floats:
+    """Return (positions,) margin as an isolated counterpart over the account's starting equity."""
+    margin, _, exists = isolated_margins(book, setting.price, setting.haircut)
+    pools = account_pools(book, "as-booked", setting.price, setting.haircut)
+    first = np.searchsorted(pools.account, np.arange(len(book.accounts)))
+    equity = np.add.reduceat(pool_margins(book, pools, setting, setting.price).equity, first)
+    usable = exists & (equity > 0)
+    share = margin / np.where(usable, equity, 1.0)[book.position_account]
+    return np.where(usable[book.position_account], share, np.nan)
+
+
+def _liquidation_prices(
+    book: Book, pools: Pools, setting: Setting, marks: Floats, at: PoolMargins
+) -> Floats:
+    """Return (positions,) liquidation prices with every other mark unchanged."""
+    asset, quantity, entry = book.position_asset, book.quantity, book.entry_price
+    price = np.full(len(quantity), np.nan)
+    rate, amount = setting.requirement_rate[asset], setting.requirement_amount[asset]
+    own = unrealised_profit(quantity, entry, marks[asset])
+    own = own - _required(book, setting, np.abs(quantity) * marks[asset])
+    held = pools.pool_of_position >= 0
+    assets = len(setting.assets)
+    key = pools.pool_of_position * assets + asset
+    kept = pools.pool_of_coin >= 0
+    coin_key = pools.pool_of_coin[kept] * assets + book.coin_asset[kept]
+    _, inverse, count = np.unique(key, return_inverse=True, return_counts=True)
+    alone = held & (count[inverse] == 1) & ~np.isin(key, coin_key)
+
+    rest = (at.equity - at.required)[pools.pool_of_position] - own
+    low, high = safe_intervals(
+        rest[alone], quantity[alone], entry[alone], rate[alone], amount[alone]
+    )
+    price[alone] = np.where(quantity[alone] > 0, low, high)
+    for shared in np.unique(key[held & ~alone]):
+        rows = np.flatnonzero(held & (key == shared))
+        coins = np.flatnonzero(kept)[coin_key == shared]
+        this = asset[rows[0]]
+        in_coins = float((book.coin_quantity[coins] * (1 - setting.haircut[this])).sum())
+        pool = pools.pool_of_position[rows[0]]
+        excess = (at.equity - at.required)[pool]
+        holding = Holding(
+            rest=float(excess - own[rows].sum() - in_coins * marks[this]),
+            quantity=quantity[rows],
+            entry=entry[rows],
+            rate=rate[rows],
+            amount=amount[rows],
+            coins=in_coins,
+        )
+        low_high = safe_interval(holding)
+        price[rows] = np.where(quantity[rows] > 0, *low_high)
+    return np.where((price > 0) & np.isfinite(price), price, np.nan)

@@ -1,0 +1,59 @@
+"""What is allowed and worth knowing about a book before anything is simulated."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stress.book.book import Book
+from stress.book.display import margin_display, net_positions
+from stress.book.pools import account_pools
+from stress.book.setting import Setting
+from stress.errors import ending
+from stress.types import Mode
+
+__all__ = ["starting_notices"]
+
+_BALANCED = 1e-6
+"""Net over gross position within which an asset's book counts as balanced."""
+
+
+def starting_notices(book: Book, setting: Setting, modes: tuple[Mode, ...]) -> tuple[str, ...]:
+    """Return sentences on accounts in breach at the start, missing counterparts, net positions.
+
+    Parameters
+    ----------
+    book, setting
+        The book, and the market and venue.
+    modes
+        The worlds that are run.
+    """
+    notices = []
+    for mode in modes:
+        broken = np.flatnonzero(margin_display(book, setting, mode).in_breach)
+        if broken.size:
+            names = ending([book.accounts[account] for account in broken])
+            notices.append(
+                f"{broken.size} of {len(book.accounts)} accounts are in breach at the start "
+                f"({mode}) and are liquidated at once: {names}"
+            )
+        exists = account_pools(book, mode, setting.price, setting.haircut).exists
+        missing = [book.accounts[account] for account in np.flatnonzero(~exists)]
+        if missing:
+            notices.append(
+                f"{len(missing)} accounts have no {mode} counterpart, because their cross pool has "
+                f"no positive equity to divide: {ending(missing)}"
+            )
+    return (*notices, *_imbalance(book, setting))
+
+
+def _imbalance(book: Book, setting: Setting) -> tuple[str, ...]:
+    net, gross = net_positions(book, setting)
+    uneven = np.flatnonzero(np.abs(net) > _BALANCED * gross)
+    if not uneven.size:
+        return ()
+    largest = uneven[np.argsort(-np.abs(net[uneven]), kind="stable")]
+    names = [f"{setting.assets[asset]} {net[asset]:+,.0f} USD" for asset in largest]
+    return (
+        f"longs and shorts do not balance in {uneven.size} of {len(setting.assets)} assets, as they "
+        f"would in a venue's whole book; net position {ending(names)}",
+    )

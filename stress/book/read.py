@@ -1,0 +1,202 @@
+"""The book from its tables: accounts, positions and optional coins, checked cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from stress.book.book import Book
+from stress.data.tables import Table, read_table, suggestion
+from stress.errors import ending
+from stress.types import Integers
+
+__all__ = ["NOT_BUILT", "read_book"]
+
+NOT_BUILT: dict[str, tuple[str, ...]] = {
+    "accounts": ("reserve", "top_up_trigger", "top_up_target"),
+    "positions": ("stop_price",),
+}
+"""Columns by table that may be there but not hold a value yet: refused, never ignored."""
+
+_OPTIONAL = {
+    "accounts": ("group",),
+    "positions": ("margin", "leverage", "position"),
+}
+
+File = str | PathLike[str]
+
+
+def read_book(
+    accounts: File, positions: File, collateral: File | None, assets: Sequence[str]
+) -> tuple[Book, tuple[str, ...]]:
+    """Read a book.
+
+    Parameters
+    ----------
+    accounts
+        Table with ``account``, ``cash`` (USD behind the cross pool) [, ``group``].
+    positions
+        Table with ``account``, ``asset``, ``quantity`` (signed units), ``entry_price`` (USD per
+        unit) [, ``margin`` (USD, makes the position isolated), ``leverage``, ``position`` (label)].
+    collateral
+        Table with ``account``, ``asset``, ``quantity`` (units), or None.
+    assets
+        The market's assets, in order.
+
+    Returns
+    -------
+    The book, and notices: sentences about what is allowed and worth knowing.
+
+    Raises
+    ------
+    MissingInputError
+        A table is absent.
+    InputError
+        A table or cell that cannot be used; the message names file, row and column.
+    """
+    account_table = _read("accounts", accounts, ("account", "cash"))
+    position_table = _read("positions", positions, ("account", "asset", "quantity", "entry_price"))
+    labels = account_table.text("account")
+    _check_unique(account_table, "account", labels)
+    cash = account_table.numbers("cash")
+    groups, account_group = _groups(account_table)
+    entries = _positions(position_table, labels, assets)
+    coins = _coins(collateral, labels, assets)
+    book = Book(
+        accounts=tuple(labels),
+        cash=cash,
+        groups=groups,
+        account_group=account_group,
+        **entries,
+        **coins,
+    )
+    _check_cash(account_table, book)
+    return book, _notices(book)
+
+
+def _read(name: str, file: File, required: tuple[str, ...]) -> Table:
+    table = read_table(file, required, (*_OPTIONAL[name], *NOT_BUILT[name]))
+    for column in NOT_BUILT[name]:
+        for row, cell in enumerate(table.text(column, default="")):
+            if cell:
+                remedy = f"remove the column {column} or leave its cells empty"
+                raise table.error(row, column, f"{column} is not built yet", remedy)
+    return table
+
+
+def _groups(table: Table) -> tuple[tuple[str, ...], Integers]:
+    names = table.text("group", default="all")
+    groups = tuple(dict.fromkeys(names))
+    place = {group: index for index, group in enumerate(groups)}
+    return groups, np.array([place[name] for name in names], dtype=np.int64)
+
+
+def _positions(table: Table, accounts: Sequence[str], assets: Sequence[str]) -> dict[str, Any]:
+    quantity, entry = table.numbers("quantity"), table.numbers("entry_price")
+    margin = table.numbers("margin", optional=True)
+    leverage = table.numbers("leverage", optional=True)
+    table.check(
+        "quantity", quantity != 0, quantity, "must not be 0", "remove the row, or give the size"
+    )
+    table.check("entry_price", entry > 0, entry, "must be above 0", "give the price per unit")
+    table.check(
+        "margin",
+        ~(margin < 0),
+        margin,
+        "must not be negative",
+        "give the isolated margin, or leave the cell empty for cross",
+    )
+    table.check(
+        "leverage",
+        ~(leverage <= 0),
+        leverage,
+        "must be above 0",
+        "give the leverage, or leave the cell empty",
+    )
+    return {
+        "positions": _position_labels(table),
+        "position_account": _indices(table, "account", accounts, "no such account in accounts"),
+        "position_asset": _indices(table, "asset", assets, "not an asset of the market"),
+        "quantity": quantity,
+        "entry_price": entry,
+        "margin": margin,
+        "leverage": leverage,
+    }
+
+
+def _position_labels(table: Table) -> tuple[str, ...]:
+    """Return the labels given, else "account/asset", made unique with "#2" and so on."""
+    given = table.text("position", default="")
+    _check_unique(table, "position", given)
+    taken = set(given)
+    seen: dict[str, int] = {}
+    labels = []
+    for own, account, asset in zip(given, table.text("account"), table.text("asset"), strict=True):
+        label = own
+        plain = f"{account}/{asset}"
+        while not own and (not label or label in taken):
+            seen[plain] = seen.get(plain, 0) + 1
+            label = plain if seen[plain] == 1 else f"{plain}#{seen[plain]}"
+        taken.add(label)
+        labels.append(label)
+    return tuple(labels)
+
+
+def _coins(file: File | None, accounts: Sequence[str], assets: Sequence[str]) -> dict[str, Any]:
+    if file is None:
+        none = np.zeros(0, dtype=np.int64)
+        return {"coin_account": none, "coin_asset": none, "coin_quantity": np.zeros(0)}
+    table = read_table(file, ("account", "asset", "quantity"))
+    quantity = table.numbers("quantity")
+    table.check("quantity", quantity > 0, quantity, "must be above 0", "remove the row")
+    account = _indices(table, "account", accounts, "no such account in accounts")
+    asset = _indices(table, "asset", assets, "not an asset of the market")
+    seen: set[tuple[int, int]] = set()
+    for row, pair in enumerate(zip(account.tolist(), asset.tolist(), strict=True)):
+        if pair in seen:
+            rule = f'account "{accounts[pair[0]]}" has coins of {assets[pair[1]]} above already'
+            raise table.error(row, "asset", rule, "add the quantities up in one row")
+        seen.add(pair)
+    return {"coin_account": account, "coin_asset": asset, "coin_quantity": quantity}
+
+
+def _indices(table: Table, column: str, known: Sequence[str], rule: str) -> Integers:
+    place = {name: index for index, name in enumerate(known)}
+    names = table.text(column)
+    for row, name in enumerate(names):
+        if name not in place:
+            raise table.error(row, column, f'{rule}, got "{name}"', suggestion(name, known))
+    return np.array([place[name] for name in names], dtype=np.int64)
+
+
+def _check_unique(table: Table, column: str, labels: Sequence[str]) -> None:
+    first: dict[str, int] = {}
+    for row, label in enumerate(labels):
+        if label and first.setdefault(label, row) != row:
+            rule = f'"{label}" stands in row {first[label] + 1} already'
+            raise table.error(row, column, rule, f"give every {column} a name of its own")
+
+
+def _check_cash(table: Table, book: Book) -> None:
+    """Refuse debt that no cross position explains: such a pool could never be closed."""
+    cross = book.position_account[np.isnan(book.margin)]
+    has_cross = np.bincount(cross, minlength=len(book.accounts)) > 0
+    table.check(
+        "cash",
+        (book.cash >= 0) | has_cross,
+        book.cash,
+        "must not be negative in an account without a cross position",
+        "set it to 0 or more, or add the position",
+    )
+
+
+def _notices(book: Book) -> tuple[str, ...]:
+    held = np.bincount(book.position_account, minlength=len(book.accounts))
+    idle = [book.accounts[index] for index in np.flatnonzero(held == 0)]
+    if not idle:
+        return ()
+    what = "1 account has" if len(idle) == 1 else f"{len(idle)} accounts have"
+    return (f"{what} no position and cannot be liquidated: {ending(idle)}",)

@@ -1,0 +1,77 @@
+"""What the kernels of the engine share: the schedule, the venue's numbers, one block of time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax
+
+from stress.types import TOLERANCE, Monitoring, Precision
+
+__all__ = ["Block", "Rules", "Schedule"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a compiled kernel is specialised to.
+
+    Attributes
+    ----------
+    steps
+        Number of steps of the horizon.
+    block
+        Steps per time block; does not change any result.
+    monitoring
+        ``"step"``: breaches at grid points; ``"bridge"``: between them too.
+    precision
+        Floating point type of everything after the normals.
+    least_excess
+        Whether to return every pool's least excess, for which every pool is evaluated at every step.
+    """
+
+    steps: int
+    block: int
+    monitoring: Monitoring
+    precision: Precision
+    least_excess: bool = False
+
+    @property
+    def blocks(self) -> int:
+        """Number of time blocks; the market stands still in the last one beyond the horizon."""
+        return -(-self.steps // self.block)
+
+    @property
+    def tolerance(self) -> float:
+        """Relative tolerance of a breach."""
+        return TOLERANCE[self.precision]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Rules:
+    """The venue's numbers as scalars: ``fee`` of a forced close, ``warning`` of a margin call."""
+
+    fee: jax.Array
+    warning: jax.Array
+
+
+class Block(NamedTuple):
+    """The market in one time block; node 0 is the last node of the block before.
+
+    Attributes
+    ----------
+    marks
+        (assets, paths, steps + 1) USD.
+    first
+        Number of the step that ends at node 1.
+    valid
+        (steps,) False beyond the horizon.
+    bridge
+        (assets, paths, steps) normals of the bridges; of no size under ``step`` monitoring.
+    """
+
+    marks: jax.Array
+    first: jax.Array
+    valid: jax.Array
+    bridge: jax.Array

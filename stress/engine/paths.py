@@ -1,0 +1,74 @@
+"""Price paths: the normals of each path's own stream, the model's returns, their running sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from stress.engine.block import Schedule
+from stress.keys import MARKET, path_keys, step_keys, step_normals
+from stress.market import PriceModel
+
+__all__ = ["price_paths", "walk"]
+
+
+def walk(
+    model: PriceModel, seed: jax.Array, paths: jax.Array, schedule: Schedule
+) -> tuple[tuple, Callable[[tuple, jax.Array], tuple[tuple, jax.Array]]]:
+    """Return the start of a walk and the function that takes it through one time block.
+
+    The function maps ``(walk, block number)`` to ``(walk, levels)`` with log prices relative to the
+    start, (steps, assets, paths).
+    """
+    dtype = jnp.dtype(schedule.precision)
+    keys = path_keys(seed, MARKET, paths)
+    assets = model.covariance_root.shape[0]
+    # a running sum as a matrix product: several times faster than a scan
+    summing = jnp.tril(jnp.ones((schedule.block, schedule.block), dtype))
+
+    def advance(state: tuple, number: jax.Array) -> tuple[tuple, jax.Array]:
+        model_state, level = state
+        steps = number * schedule.block + jnp.arange(schedule.block) + 1
+        normals = step_normals(keys, steps, assets).astype(dtype)
+        model_state, returns = jax.lax.scan(
+            lambda carry, draw: model.step(carry, *draw),
+            model_state,
+            (normals, step_keys(keys, steps)),
+        )
+        moving = jnp.where((steps <= schedule.steps)[:, None, None], returns, 0)
+        levels = level + jnp.einsum("ts,sap->tap", summing, moving, precision="highest")
+        return (model_state, levels[-1]), levels
+
+    start = (model.init(paths), jnp.zeros((assets, paths.shape[0]), dtype))
+    return start, advance
+
+
+@partial(jax.jit, static_argnames=("schedule",))
+def price_paths(
+    model: PriceModel,
+    price: jax.Array,
+    seed: jax.Array,
+    paths: jax.Array,
+    *,
+    schedule: Schedule,
+) -> jax.Array:
+    """Return (paths, steps + 1, assets) prices in USD, time 0 included.
+
+    Parameters
+    ----------
+    model
+        Price model in the schedule's precision.
+    price
+        (assets,) prices at the start, USD.
+    seed, paths
+        Seed and (paths,) path numbers, unsigned 32-bit.
+    """
+    start, advance = walk(model, seed, paths, schedule)
+    _, levels = jax.lax.scan(advance, start, jnp.arange(schedule.blocks))
+    levels = levels.reshape(-1, *levels.shape[2:])[: schedule.steps]
+    now = jnp.broadcast_to(price[:, None], levels.shape[1:])
+    nodes = jnp.concatenate([now[None], price[:, None] * jnp.exp(levels)])
+    return jnp.transpose(nodes, (2, 0, 1))

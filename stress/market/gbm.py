@@ -1,0 +1,86 @@
+"""Correlated geometric Brownian motion.
+
+``dS_a / S_a = drift_a dt + volatility_a dW_a``, ``E[S_T] = S_0 exp(drift T)``; the log return of a
+step of length ``dt`` is normal with mean ``(drift - volatility^2 / 2) dt`` and covariance
+``volatility_a volatility_b correlation_ab dt`` (Black and Scholes 1973; Glasserman 2003, section 3.2.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from stress.types import Floats, Precision
+
+__all__ = ["GeometricBrownianMotion", "symmetric_root"]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class GeometricBrownianMotion:
+    """The model's constants for one step, in the precision of the run.
+
+    Attributes
+    ----------
+    mean
+        (assets,) mean of the log return of a step.
+    covariance_root
+        (assets, assets) symmetric root of the covariance of the log returns of a step.
+    """
+
+    mean: jax.Array
+    covariance_root: jax.Array
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        volatility: Floats,
+        drift: Floats,
+        correlation: Floats,
+        step_years: float,
+        precision: Precision,
+    ) -> GeometricBrownianMotion:
+        """Return the model from annual parameters.
+
+        Parameters
+        ----------
+        volatility, drift
+            (assets,) annual, a year has 365 days.
+        correlation
+            (assets, assets) positive semi-definite.
+        step_years
+            Length of a step in years.
+        precision
+            Floating point type of the paths.
+        """
+        deviation = volatility * np.sqrt(step_years)
+        root = deviation[:, None] * symmetric_root(correlation)
+        mean = (drift - volatility**2 / 2) * step_years
+        dtype = jnp.dtype(precision)
+        return cls(jnp.asarray(mean, dtype), jnp.asarray(root, dtype))
+
+    def init(self, paths: jax.Array) -> tuple[()]:
+        """Return the state at time 0: there is none."""
+        return ()
+
+    def step(
+        self, state: tuple[()], normals: jax.Array, keys: jax.Array
+    ) -> tuple[tuple[()], jax.Array]:
+        """Return the state and the (assets, paths) log return of one step."""
+        # "highest": a GPU's reduced-precision matrix units must not change a liquidation
+        shock = jnp.matmul(self.covariance_root, normals, precision="highest")
+        return state, self.mean[:, None] + shock
+
+
+def symmetric_root(correlation: Floats) -> Floats:
+    """Return the symmetric root R of a positive semi-definite matrix, R R = correlation.
+
+    The symmetric root is unique, so that neither the sign convention of a LAPACK build nor a
+    singular correlation (where Cholesky fails) changes a path.
+    """
+    values, vectors = np.linalg.eigh(correlation)
+    return (vectors * np.sqrt(np.clip(values, 0.0, None))) @ vectors.T

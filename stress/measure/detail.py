@@ -1,0 +1,40 @@
+"""Every outcome of every path and account, kept only where a scenario asks for it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stress.measure.block import AccountBlock
+from stress.measure.world import Findings
+from stress.types import Floats
+
+__all__ = ["DetailMeasure"]
+
+
+class DetailMeasure:
+    """Path by path, account by account: memory grows with their product."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, list[Floats]] = {}
+
+    def update(self, block: AccountBlock, mark_end: Floats) -> None:
+        """Add one block of paths; ``mark_end`` is (assets, paths), USD."""
+        for name, numbers in (
+            ("equity_end", block.equity),
+            ("liquidation_step", block.step),
+            ("bankrupt", block.bankrupt),
+            ("least_excess", block.least_excess),
+            ("uncovered_loss", block.deficit),
+            ("mark_end", mark_end.astype(np.float64)),
+            ("closed_notional", block.closed_by_asset),
+        ):
+            self._parts.setdefault(name, []).append(numbers.T)
+
+    def merge(self, other: DetailMeasure) -> None:
+        """Add the outcomes of later paths."""
+        for name, parts in other._parts.items():
+            self._parts.setdefault(name, []).extend(parts)
+
+    def finish(self) -> Findings:
+        """Return the arrays, path first."""
+        return {"detail": {name: np.concatenate(parts) for name, parts in self._parts.items()}}

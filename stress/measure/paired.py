@@ -1,0 +1,63 @@
+"""Cross minus isolated on the same paths: the pairing removes most of the sampling error."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from stress.measure.block import AccountBlock
+from stress.measure.moments import Moments
+from stress.measure.world import Findings, Grouping
+
+__all__ = ["PairedMeasure"]
+
+
+class PairedMeasure:
+    """Differences of liquidation probabilities, cross minus isolated, path by path.
+
+    Parameters
+    ----------
+    grouping
+        Groups of the accounts that exist in both worlds.
+    """
+
+    def __init__(self, grouping: Grouping) -> None:
+        self.grouping = grouping
+        self.account = Moments.init(len(grouping.member))
+        self.group = Moments.init(grouping.groups)
+        self.book = Moments.init()
+        self.any = Moments.init()
+
+    def update(self, cross: AccountBlock, isolated: AccountBlock) -> None:
+        """Add one block of paths of both worlds."""
+        exists = self.grouping.exists
+        difference = cross.liquidated - isolated.liquidated
+        self.account.update(difference)
+        self.group.update(self.grouping.mean(difference))
+        whole = difference[exists].mean(axis=0) if exists.any() else np.zeros(cross.paths)
+        self.book.update(whole)
+        any_cross, any_isolated = cross.hit[exists].any(axis=0), isolated.hit[exists].any(axis=0)
+        self.any.update(any_cross.astype(float) - any_isolated)
+
+    def merge(self, other: PairedMeasure) -> None:
+        """Add the differences on later paths."""
+        for mine, theirs in (
+            (self.account, other.account),
+            (self.group, other.group),
+            (self.book, other.book),
+            (self.any, other.any),
+        ):
+            mine.merge(theirs)
+
+    def finish(self, confidence: float) -> Findings:
+        """Return the differences with their intervals; NaN for an account in one world only."""
+        account = self.account.finish_mean(confidence)
+        account.value[~self.grouping.exists] = np.nan
+        account.interval[~self.grouping.exists] = np.nan
+        return {
+            "accounts": {"cross_minus_isolated": account},
+            "groups": {"cross_minus_isolated": self.group.finish_mean(confidence)},
+            "book": {
+                "cross_minus_isolated": self.book.finish_mean(confidence),
+                "cross_minus_isolated_any": self.any.finish_mean(confidence),
+            },
+        }

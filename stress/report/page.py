@@ -1,0 +1,127 @@
+"""The page: sections and their figures in one HTML file that needs nothing from outside."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from os import PathLike
+from pathlib import Path
+
+import jinja2
+import plotly.offline
+import xarray as xr
+from markupsafe import Markup, escape
+
+from stress.report.read import Estimate, attribute
+from stress.report.section import Cell, Column, Drawing, Table
+from stress.report.sections import SECTIONS
+from stress.report.text import Shown, shown
+from stress.result.store import atomically
+
+__all__ = ["render", "write"]
+
+_HERE = Path(__file__).parent
+
+_SHORT = 24
+
+_CONFIG = {
+    "responsive": True,
+    "displayModeBar": False,
+    "displaylogo": False,
+    "scrollZoom": False,
+}
+
+
+@dataclass(frozen=True)
+class _CellView:
+    """A cell as it is written, with the number that it sorts by; empty where it has none."""
+
+    shown: Shown
+    key: str
+    kind: str
+
+
+def render(tree: xr.DataTree) -> str:
+    """Return the report of a result as one HTML page.
+
+    The page embeds Plotly's script once and makes no network request; its content security policy
+    forbids any. Labels from the scenario and the book are escaped.
+    """
+    sections = [(section, section.content(tree)) for section in SECTIONS if section.applies(tree)]
+    return _template().render(
+        title=attribute(tree, "title") or "Stress test",
+        created=attribute(tree, "created_at"),
+        source=attribute(tree, "source"),
+        as_of=attribute(tree, "as_of"),
+        sections=sections,
+        css=Markup(_text("page.css")),
+        script=Markup(_text("page.js")),
+        plotly=Markup(plotly.offline.get_plotlyjs()),
+    )
+
+
+def write(tree: xr.DataTree, path: str | PathLike[str]) -> Path:
+    """Write the report to ``path``, whole or not at all, and return the path."""
+    target, page = Path(path), render(tree)
+    atomically(target, lambda part: part.write_text(page, encoding="utf-8", newline="\n"))
+    return target
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"figure": _figure, "cell": _cell, "numeric": _numeric, "aria": _aria}
+    environment.filters |= {"wrapping": _wrapping, "breakable": _breakable}
+    environment.globals |= {"shown": shown}
+    return environment.from_string(_text("page.html.j2"))
+
+
+def _figure(drawing: Drawing) -> Markup:
+    """Return the element of a figure and the call that draws it."""
+    # Without zoom a finger that lands on a figure still scrolls the page.
+    drawing.figure.update_xaxes(fixedrange=True)
+    drawing.figure.update_yaxes(fixedrange=True)
+    # Plotly writes its data with <, > and / escaped, so no label can end the script.
+    return Markup(
+        drawing.figure.to_html(
+            full_html=False,
+            include_plotlyjs=False,
+            include_mathjax=False,
+            div_id=f"figure-{drawing.name}",
+            config=_CONFIG,
+        )
+    )
+
+
+def _cell(cell: Cell, column: Column) -> _CellView:
+    number = cell.value if isinstance(cell, Estimate) else cell
+    # A NaN has no key: it sorts behind everything else.
+    key = repr(number) if isinstance(number, float) and not math.isnan(number) else ""
+    return _CellView(shown(column.kind, cell), key, column.kind)
+
+
+def _numeric(column: Column) -> bool:
+    return column.kind not in ("text", "verdict")
+
+
+def _aria(table: Table, index: int) -> str:
+    if table.sorted_by != index:
+        return "none"
+    return "descending" if table.descending else "ascending"
+
+
+def _wrapping(text: str) -> str:
+    """Return the class of a text cell: short names stay on one line, long ones may break."""
+    return "short" if len(text) <= _SHORT else "long"
+
+
+def _breakable(text: str) -> Markup:
+    """Return escaped text that may break behind an underscore: keys have no spaces."""
+    return escape(text).replace("_", Markup("_<wbr>"))

@@ -1,0 +1,100 @@
+"""Labels on the findings: one ``xarray.DataTree`` as ``result.schema`` specifies it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from stress.measure.moments import Estimate
+from stress.measure.world import Findings
+from stress.result.schema import BOUNDS, WORLD_PREFIX, find
+from stress.types import Floats, Mode
+
+__all__ = ["assemble", "prefixed"]
+
+Labels = Mapping[str, Sequence[Any] | Floats]
+
+
+def prefixed(findings: Findings, world: Mode) -> Findings:
+    """Return the findings of a compared world under its prefix; what is not compared is dropped."""
+    prefix = world.replace("-", "_") + "_"
+    assert prefix in WORLD_PREFIX
+    return {
+        group: {
+            prefix + name: value
+            for name, value in variables.items()
+            if find(group, name).compared
+        }
+        for group, variables in findings.items()
+    }
+
+
+def assemble(
+    findings: Sequence[Findings],
+    labels: Labels,
+    group_labels: Mapping[str, Labels],
+    attributes: Mapping[str, str | int | float],
+    group_attributes: Mapping[str, Mapping[str, str | int | float]],
+) -> xr.DataTree:
+    """Build the result tree.
+
+    Parameters
+    ----------
+    findings
+        Estimates and arrays by result group and variable name, later ones added to earlier ones.
+    labels
+        Coordinate values by dimension.
+    group_labels
+        Coordinates that differ in one group, by group.
+    attributes, group_attributes
+        Attributes of the root and of groups.
+
+    Raises
+    ------
+    KeyError
+        If a variable is not in ``result.schema``.
+    """
+    merged: Findings = {}
+    for part in findings:
+        for group, variables in part.items():
+            merged.setdefault(group, {}).update(variables)
+    datasets: dict[str, xr.Dataset] = {"/": xr.Dataset(attrs=dict(attributes))}
+    for group, variables in merged.items():
+        if variables:
+            here = {**labels, **group_labels.get(group, {})}
+            dataset = _dataset(group, variables, here)
+            dataset.attrs.update(group_attributes.get(group, {}))
+            datasets[f"/{group}"] = dataset
+    return xr.DataTree.from_dict(datasets, name="margin-stress")
+
+
+def _dataset(
+    group: str, variables: Mapping[str, Estimate | Floats], labels: Labels
+) -> xr.Dataset:
+    arrays: dict[str, xr.DataArray] = {}
+    for name, value in variables.items():
+        spec = find(group, name)
+        if spec.estimate and not isinstance(value, Estimate):
+            raise KeyError(f"/{group}/{name} is an estimate and has no interval")
+        numbers = value.value if isinstance(value, Estimate) else value
+        attrs = {"long_name": spec.meaning}
+        if spec.units:
+            attrs["units"] = spec.units
+        arrays[name] = _labelled(numbers, spec.dims, labels, attrs)
+        if isinstance(value, Estimate):
+            meaning = {**attrs, "long_name": f"confidence interval of: {spec.meaning}"}
+            dims = (*spec.dims, "bound")
+            arrays[f"{name}_interval"] = _labelled(value.interval, dims, labels, meaning)
+    return xr.Dataset(arrays)
+
+
+def _labelled(
+    numbers: Floats, dims: tuple[str, ...], labels: Labels, attrs: dict[str, str]
+) -> xr.DataArray:
+    known = {**labels, "bound": BOUNDS}
+    # the path number is its position: a coordinate would only repeat it
+    coords = {dim: np.asarray(known[dim]) for dim in dims if dim in known}
+    return xr.DataArray(np.asarray(numbers), coords, dims, attrs=attrs)

@@ -1,0 +1,120 @@
+"""``margin-stress run FILE...``: simulate, write the run folders, print what a person reads first."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from stress.errors import InputError, Interrupted
+from stress.result.summary import summarise, to_json
+from stress.runner.device import use_precision
+from stress.runner.folder import RunFolder
+from stress.runner.progress import Progress, Silent
+from stress.runner.simulate import simulate
+from stress.scenario.load import load_scenario
+from stress.scenario.schema import Scenario
+from stress.types import Mode
+
+__all__ = ["run_command"]
+
+
+def run_command(
+    files: list[str],
+    *,
+    out: str | None,
+    paths: int | None,
+    seed: int | None,
+    mode: Mode | None,
+    device: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Run one or more scenarios, one folder each; return the gravest exit code.
+
+    Raises
+    ------
+    InputError
+        If a scenario cannot be used; all are checked before the first is run.
+    Interrupted
+        On Ctrl-C or SIGTERM.
+    """
+    if out is not None and len(files) > 1:
+        raise InputError(
+            f"{len(files)} scenarios cannot share one folder",
+            key="--out",
+            remedy="leave --out out, or run them one by one",
+        )
+    scenarios = [load_scenario(file, paths=paths, seed=seed, mode=mode) for file in files]
+    rows = []
+    for scenario in scenarios:
+        folder = RunFolder.dated(scenario) if out is None else RunFolder.named(out)
+        rows.append(_run_one(scenario, folder, device, quiet=quiet or as_json))
+        if not as_json:
+            print(_table(rows[-1]))
+    if as_json:
+        print(json.dumps(rows if len(rows) > 1 else rows[0], indent=2))
+    return _gravest([row["exit_code"] for row in rows])
+
+
+def _run_one(
+    scenario: Scenario, folder: RunFolder, device: str | None, *, quiet: bool
+) -> dict[str, Any]:
+    """Simulate one scenario, write its folder and return its summary with the report's path."""
+    use_precision(scenario.simulation.precision)
+    total = scenario.simulation.paths
+    progress = Silent() if quiet else Progress(total)
+    with folder:
+        try:
+            tree = simulate(scenario, device=device, progress=progress)
+            report = folder.write(tree, scenario)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"{scenario.name} was interrupted before its {total:,} paths were done; nothing "
+                "was written, run it again"
+            ) from None
+    if not quiet:
+        _print_notices(tree)
+    return {**summarise(tree), "report": str(report.resolve())}
+
+
+def _gravest(codes: list[int]) -> int:
+    """Return 3 before 4 before 0: a breached limit is graver than one that is not resolved."""
+    return min((code for code in codes if code), default=0)
+
+
+def _print_notices(tree: xr.DataTree) -> None:
+    for notice in tree.attrs["notices"].splitlines():
+        print(f"warning: {notice}", file=sys.stderr)
+
+
+def _table(row: dict[str, Any]) -> str:
+    """Return the headline numbers with their intervals, the limits, and where the report is."""
+    lines = [
+        f"{row['name']} ({row['mode']}): {row['accounts']:,} accounts, {row['paths']:,} paths, "
+        f"{row['steps']:,} steps in {row['duration_seconds']:.1f} s",
+        _line("P(liquidated), mean of accounts", row["liquidation_probability"], "{:.3%}"),
+        _line("P(any account liquidated)", row["any_liquidation_probability"], "{:.3%}"),
+        _line("expected total loss, USD", row["expected_total_loss"], "{:,.0f}"),
+        _line("expected uncovered loss, USD", row["expected_uncovered_loss"], "{:,.0f}"),
+    ]
+    for limit in row["limits"]:
+        verdict = "breached" if limit["breached"] else "kept"
+        verdict = verdict if limit["resolved"] else f"{verdict}, not resolved"
+        lines.append(
+            f"  {limit['name']}: {limit['value']:.6g} ({limit['lower']:.6g} to "
+            f"{limit['upper']:.6g}) against {limit['threshold']:.6g}: {verdict}"
+        )
+    lines.append(f"  report: {Path(row['report'])}")
+    return "\n".join(lines)
+
+
+def _line(name: str, three: dict[str, float | None], form: str) -> str:
+    numbers = [
+        "unknown" if three[key] is None else form.format(three[key])
+        for key in ("estimate", "lower", "upper")
+    ]
+    return f"  {name:<33}{numbers[0]:>16}  ({numbers[1]} to {numbers[2]})"

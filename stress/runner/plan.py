@@ -1,0 +1,36 @@
+"""How a run is cut into pieces: blocks of paths, blocks of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from stress.types import Integers
+
+__all__ = ["path_block", "path_blocks", "time_block"]
+
+_PATHS = {"cpu": 64, "gpu": 2048}
+"""Paths simulated together, by platform. Fixed, because XLA compiles another shape to other last
+digits: on one platform path i is path i. 64 keep a block of steps in a core's cache."""
+
+_FEWEST_BLOCKS, _LONGEST_BLOCK = 32, 64
+"""Steps are taken in at least 32 blocks, where there are as many, of at most 64 steps: longer ones
+rule out fewer pools, shorter ones spend their time on bounds."""
+
+
+def path_block(platform: str) -> int:
+    """Return how many paths a device of this platform simulates together."""
+    return _PATHS.get(platform, _PATHS["gpu"])
+
+
+def path_blocks(paths: int, block: int) -> Iterator[tuple[Integers, int]]:
+    """Yield (path numbers, how many of them count): the last block is padded with further paths."""
+    for first in range(0, paths, block):
+        numbers = np.arange(first, first + block, dtype=np.uint32)
+        yield numbers, min(block, paths - first)
+
+
+def time_block(steps: int) -> int:
+    """Return how many steps a kernel takes together; it changes no result."""
+    return min(_LONGEST_BLOCK, -(-steps // _FEWEST_BLOCKS))

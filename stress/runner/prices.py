@@ -1,0 +1,63 @@
+"""Simulated prices by themselves, for a look at the market or another program."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from stress.engine.block import Schedule
+from stress.engine.paths import price_paths
+from stress.market import PriceModel
+from stress.runner.device import require_precision
+from stress.runner.plan import path_block, path_blocks, time_block
+from stress.runner.prepare import build_model
+from stress.scenario.build import build_setting
+from stress.scenario.schema import Scenario
+
+__all__ = ["simulate_prices"]
+
+
+def simulate_prices(
+    scenario: Scenario, *, paths: int | None = None, market: PriceModel | None = None
+) -> xr.DataArray:
+    """Return the prices that a run of the scenario uses, path by path.
+
+    Parameters
+    ----------
+    scenario
+        A loaded scenario.
+    paths
+        Number of paths; the scenario's where not given. Path i is the same whatever it is.
+    market
+        A price model used instead of the scenario's.
+
+    Returns
+    -------
+    (path, time, asset) prices in USD; ``time`` is in days, time 0 included. All are in memory.
+    """
+    require_precision(scenario.simulation.precision)
+    setting = build_setting(scenario)
+    dtype = jnp.dtype(scenario.simulation.precision)
+    model = market or build_model(scenario, setting)
+    price = jnp.asarray(setting.price, dtype)
+    schedule = Schedule(
+        steps=setting.steps,
+        block=time_block(setting.steps),
+        monitoring="step",
+        precision=scenario.simulation.precision,
+    )
+    seed = jnp.asarray(scenario.simulation.seed, jnp.uint32)
+    total = scenario.simulation.paths if paths is None else paths
+    parts = [
+        np.asarray(price_paths(model, price, seed, numbers, schedule=schedule))[:count]
+        for numbers, count in path_blocks(total, path_block(price.device.platform))
+    ]
+    days = 365.0 * setting.step_years * np.arange(setting.steps + 1)
+    return xr.DataArray(
+        np.concatenate(parts),
+        {"time": days, "asset": list(setting.assets)},
+        ("path", "time", "asset"),
+        name="price",
+        attrs={"units": "USD", "seed": scenario.simulation.seed},
+    )

@@ -1,0 +1,93 @@
+"""The scenario's numbers as arrays, in the order of the market's assets; its book with them."""
+
+from __future__ import annotations
+
+from math import inf
+
+import numpy as np
+
+from stress.book.book import Book
+from stress.book.read import read_book
+from stress.book.setting import Setting
+from stress.margin import tier_amounts
+from stress.scenario.checks import check_book, steps
+from stress.scenario.durations import YEAR_SECONDS, duration_seconds
+from stress.scenario.schema import MarginLevel, Scenario, Venue
+from stress.types import Floats
+
+__all__ = ["build_setting", "load_book"]
+
+
+def build_setting(scenario: Scenario) -> Setting:
+    """Return the arrays of a loaded scenario."""
+    market, venue, simulation = scenario.market, scenario.venue, scenario.simulation
+    assets = market.assets
+    floor, rate, amount = _tiers(venue, assets)
+    requirement_rate, requirement_amount = rate, amount
+    if isinstance(venue.trigger, MarginLevel):
+        requirement_rate = np.full((len(assets), 1), venue.trigger.margin_level)
+        requirement_amount = np.zeros((len(assets), 1))
+    return Setting(
+        assets=assets,
+        price=_by_asset(market.price, assets),
+        volatility=_by_asset(market.volatility, assets),
+        drift=_by_asset(market.drift, assets),
+        correlation=_correlation(market.correlation),
+        haircut=_by_asset(venue.haircut, assets),
+        tier_floor=floor,
+        tier_rate=rate,
+        tier_amount=amount,
+        requirement_rate=requirement_rate,
+        requirement_amount=requirement_amount,
+        fee=venue.fee,
+        warning=venue.warning,
+        step_years=float(duration_seconds(simulation.step) / YEAR_SECONDS),
+        horizon_years=float(duration_seconds(simulation.horizon) / YEAR_SECONDS),
+        steps=steps(scenario),
+    )
+
+
+def load_book(scenario: Scenario) -> tuple[Book, tuple[str, ...]]:
+    """Read the book of a loaded scenario, check the one against the other, return it with notices.
+
+    Raises
+    ------
+    InputError
+        As ``read_book`` and ``check_book`` do.
+    """
+    files = scenario.book
+    book, notices = read_book(
+        files.accounts, files.positions, files.collateral, scenario.market.assets
+    )
+    check_book(scenario, book)
+    return book, notices
+
+
+def _by_asset(values: dict[str, float], assets: tuple[str, ...]) -> Floats:
+    return np.array([values[asset] for asset in assets], dtype=np.float64)
+
+
+def _correlation(rows: tuple[tuple[float, ...], ...]) -> Floats:
+    matrix = np.array(rows, dtype=np.float64)
+    # the checks forgive an asymmetry in the tenth digit, a factorisation may not
+    matrix = (matrix + matrix.T) / 2
+    np.fill_diagonal(matrix, 1.0)
+    return np.clip(matrix, -1.0, 1.0)
+
+
+def _tiers(venue: Venue, assets: tuple[str, ...]) -> tuple[Floats, Floats, Floats]:
+    """Return floors, rates and amounts, each (assets, tiers), short tables padded."""
+    tables = [venue.tiers.get(asset, venue.tiers.get("default", ())) for asset in assets]
+    width = max(1, *(len(table) for table in tables))
+    shape = (len(assets), width)
+    floor, rate, amount = np.full(shape, inf), np.zeros(shape), np.zeros(shape)
+    floor[:, 0] = 0.0
+    for row, table in enumerate(tables):
+        if not table:
+            continue
+        count = len(table)
+        floor[row, :count] = [tier.floor for tier in table]
+        rate[row, :count] = [tier.rate for tier in table]
+        amount[row, :count] = tier_amounts(floor[row, :count], rate[row, :count])
+        rate[row, count:], amount[row, count:] = rate[row, count - 1], amount[row, count - 1]
+    return floor, rate, amount

@@ -1,0 +1,215 @@
+"""A scenario file, or a dict, into a complete and checked ``Scenario``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from os import PathLike
+from os.path import abspath, exists, isfile
+from pathlib import Path
+from typing import Any
+
+from stress.errors import InputError, MissingInputError
+from stress.scenario.checks import (
+    check_calibration,
+    check_known,
+    check_scenario,
+)
+from stress.scenario.problems import validated
+from stress.scenario.reserved import check_reserved
+from stress.scenario.resolve import file_hash, input_files
+from stress.scenario.schema import Calibration, Market, Scenario
+from stress.types import Mode
+
+__all__ = ["load_scenario", "with_options"]
+
+
+def load_scenario(
+    source: str | PathLike[str] | Mapping[str, Any],
+    *,
+    base: str | PathLike[str] | None = None,
+    paths: int | None = None,
+    seed: int | None = None,
+    mode: Mode | None = None,
+) -> Scenario:
+    """Read a scenario and return it complete: paths absolute, calibration merged, all checked.
+
+    Parameters
+    ----------
+    source
+        A TOML file, or what one would hold as a dict.
+    base
+        Directory that the paths of a dict are relative to; the current one if not given.
+    paths, seed, mode
+        Used instead of what the scenario says; ``mode`` is then dropped from ``book.compare``.
+
+    Raises
+    ------
+    MissingInputError
+        A file that the scenario names is absent.
+    InputError
+        Anything else that cannot be used, the scenario file itself being absent among it.
+    """
+    if isinstance(source, Mapping):
+        file, raw = None, source
+        folder = Path(abspath(base or "."))
+    else:
+        file = Path(source)
+        raw = _read_toml(file)
+        folder = Path(abspath(file)).parent
+    check_reserved(raw, file)
+    scenario = validated(Scenario, raw, file)
+    scenario._source = file
+    check_known(scenario.market, scenario.venue, file)
+    scenario = _with_absolute_paths(scenario, folder)
+    _check_inputs(scenario, folder)
+    scenario = _complete(scenario)
+    check_scenario(scenario)
+    return with_options(scenario, paths=paths, seed=seed, mode=mode)
+
+
+def with_options(
+    scenario: Scenario,
+    *,
+    paths: int | None = None,
+    seed: int | None = None,
+    mode: Mode | None = None,
+) -> Scenario:
+    """Return a loaded scenario with another number of paths, seed or main world.
+
+    The new main world is dropped from the compared ones.
+    """
+    simulation = {"paths": paths, "seed": seed}
+    changed = {key: value for key, value in simulation.items() if value is not None}
+    if not changed and mode is None:
+        return scenario
+    raw = scenario.model_dump()
+    raw["simulation"].update(changed)
+    if mode is not None:
+        compare = tuple(world for world in scenario.book.compare if world != mode)
+        raw["book"].update(mode=mode, compare=compare)
+    # no file: the value at fault is the caller's
+    other = validated(Scenario, raw, None)
+    other._source = scenario.source
+    return other
+
+
+def _read_toml(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        remedy = 'check the path, or write a shipped one with "margin-stress example NAME DIR"'
+        raise InputError("the file does not exist", file=file, remedy=remedy) from None
+    except UnicodeDecodeError:
+        remedy = "save it with UTF-8 encoding"
+        raise InputError("is not UTF-8 text", file=file, remedy=remedy) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        remedy = "give a readable TOML file"
+        raise InputError(f"cannot be read: {reason}", file=file, remedy=remedy) from None
+    try:
+        return tomllib.loads(text.replace("\r\n", "\n"))
+    except ValueError as error:
+        # tomllib.TOMLDecodeError, or an integer of thousands of digits
+        rule = f"is not TOML: {error}"
+        raise InputError(rule, file=file, remedy="correct the syntax there") from None
+    except RecursionError:
+        raise InputError("is nested too deep", file=file, remedy="flatten it") from None
+
+
+def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
+    def absolute(path: Path | None) -> Path | None:
+        return None if path is None else Path(abspath(folder / path))
+
+    market, book = scenario.market, scenario.book
+    files = ("accounts", "positions", "collateral")
+    return scenario.model_copy(
+        update={
+            "market": market.model_copy(update={"calibration": absolute(market.calibration)}),
+            "book": book.model_copy(update={name: absolute(getattr(book, name)) for name in files}),
+        }
+    )
+
+
+def _check_inputs(scenario: Scenario, folder: Path) -> None:
+    files = input_files(scenario)
+    for key, file in files.items():
+        if isfile(file):
+            continue
+        if exists(file):
+            raise InputError(
+                f"{file} is not a file", file=scenario.source, key=key, remedy="name a file"
+            )
+        remedy = "check the path, which is relative to the scenario file"
+        rule = f"the file {file} does not exist"
+        raise MissingInputError(rule, file=scenario.source, key=key, remedy=remedy)
+    _check_hashes(scenario, folder, files)
+
+
+def _check_hashes(scenario: Scenario, folder: Path, files: Mapping[str, Path]) -> None:
+    for name, expected in scenario.inputs.items():
+        file = Path(abspath(folder / name))
+        if file not in files.values():
+            raise InputError(
+                "the scenario names no such input file",
+                file=scenario.source,
+                key=f'inputs."{name}"',
+                remedy="remove the line",
+            )
+        if file_hash(file) != expected:
+            raise InputError(
+                f"{file} has changed since this scenario was resolved",
+                file=scenario.source,
+                key="inputs",
+                remedy="remove the [inputs] table to run on the new file",
+            )
+
+
+def _complete(scenario: Scenario) -> Scenario:
+    """Merge the calibration and fill in what is zero, or one, by default."""
+    market = scenario.market
+    if market.calibration is not None:
+        market = _merged(market, _read_calibration(market.calibration), scenario.source)
+    correlation = market.correlation
+    if not correlation and len(market.assets) == 1:
+        correlation = ((1.0,),)
+    drift = {asset: market.drift.get(asset, 0.0) for asset in market.assets}
+    haircut = {asset: scenario.venue.haircut.get(asset, 0.0) for asset in market.assets}
+    return scenario.model_copy(
+        update={
+            "market": market.model_copy(update={"correlation": correlation, "drift": drift}),
+            "venue": scenario.venue.model_copy(update={"haircut": haircut}),
+        }
+    )
+
+
+def _read_calibration(file: Path) -> Calibration:
+    calibration = validated(Calibration, _read_toml(file), file)
+    check_calibration(calibration, file)
+    return calibration
+
+
+def _merged(market: Market, calibration: Calibration, source: Path | None) -> Market:
+    """Return the market with what it does not state itself taken from its calibration."""
+    update: dict[str, Any] = {"as_of": market.as_of or calibration.as_of}
+    for key in ("price", "volatility", "drift"):
+        both = {**getattr(calibration, key), **getattr(market, key)}
+        update[key] = {asset: both[asset] for asset in market.assets if asset in both}
+    if not market.correlation and calibration.correlation:
+        update["correlation"] = _chosen_correlation(market, calibration, source)
+    return market.model_copy(update=update)
+
+
+def _chosen_correlation(
+    market: Market, calibration: Calibration, source: Path | None
+) -> tuple[tuple[float, ...], ...]:
+    for asset in market.assets:
+        if asset not in calibration.assets:
+            raise InputError(
+                f"{market.calibration} has no correlation of {asset}",
+                file=source,
+                key="market.calibration",
+                remedy="state market.correlation for all assets, or leave the asset out",
+            )
+    chosen = [calibration.assets.index(asset) for asset in market.assets]
+    return tuple(tuple(calibration.correlation[i][j] for j in chosen) for i in chosen)

@@ -1,0 +1,123 @@
+"""Keys and values of the scenario file that are not built yet: refused, never ignored.
+
+Building a thing removes its rows. Columns of the tables are in ``stress.book.read.NOT_BUILT``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from stress.errors import InputError
+
+__all__ = ["RESERVED", "check_reserved"]
+
+
+def _always(value: object) -> bool:
+    return True
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, (int, float)) and value > 0
+
+
+def _one_of(*values: str) -> Callable[[object], bool]:
+    def named(value: object) -> bool:
+        return isinstance(value, str) and value in values
+
+    return named
+
+
+class Row(NamedTuple):
+    """A dotted key, and which of its values are not built; the others are the schema's concern."""
+
+    key: str
+    refused: Callable[[object], bool] = _always
+
+
+RESERVED: tuple[Row, ...] = (
+    Row("simulation.monitoring", _one_of("extremes")),
+    Row("simulation.estimator"),
+    Row("simulation.max_relative_error"),
+    Row(
+        "market.model",
+        _one_of(
+            "student-t",
+            "skewed-t",
+            "jump-diffusion",
+            "garch",
+            "regime",
+            "bootstrap",
+            "filtered-historical",
+            "historical",
+            "given",
+        ),
+    ),
+    Row("market.history"),
+    Row("market.file"),
+    Row("market.max_age"),
+    Row("market.gbm"),
+    Row("market.student-t"),
+    Row("market.skewed-t"),
+    Row("market.jump-diffusion"),
+    Row("market.garch"),
+    Row("market.regime"),
+    Row("market.bootstrap"),
+    Row("market.filtered-historical"),
+    Row("market.historical"),
+    Row("market.given"),
+    Row("book.max_age"),
+    Row("venue.preset"),
+    Row("venue.order"),
+    Row("venue.amount", _one_of("restore", "step", "tier", "position")),
+    Row("venue.step_fraction"),
+    Row("venue.buffer"),
+    Row("venue.rounds_per_step"),
+    Row("venue.impact.kind", _one_of("linear", "square-root")),
+    Row("venue.impact.coefficient"),
+    Row("venue.impact.adv"),
+    Row("venue.impact.depth_1pct"),
+    Row("venue.impact.permanent"),
+    Row("venue.impact.relaxation"),
+    Row("venue.impact.depth_elasticity"),
+    Row("venue.fund"),
+    Row("venue.funding"),
+    Row("venue.deleveraging.kind", _one_of("socialised", "auto-deleverage")),
+    Row("venue.decision.kind", _one_of("sharded")),
+    Row("venue.decision.latency", _positive),
+    Row("venue.decision.shards"),
+    Row("venue.decision.lag"),
+    Row("stress"),
+    Row("appetite"),
+    Row("backtest"),
+    Row("limits.max_fund_exhaustion_probability"),
+    Row("limits.max_fund_draw"),
+    Row("limits.max_reproduction_number"),
+)
+
+
+def check_reserved(raw: Mapping[str, Any], file: object = None) -> None:
+    """Refuse the first key of a scenario, read but not validated, that is not built yet.
+
+    Raises
+    ------
+    InputError
+        "... is not built yet; remove the key".
+    """
+    for key, refused in RESERVED:
+        found, value = _look_up(raw, key)
+        if found and refused(value):
+            what = f'"{value}"' if isinstance(value, str) else "this key"
+            if isinstance(value, (int, float)) and refused is _positive:
+                what = f"{value}"
+            rule = f"{what} is not built yet"
+            name = None if file is None else str(file)
+            raise InputError(rule, file=name, key=key, remedy=f"remove the key {key}")
+
+
+def _look_up(raw: object, key: str) -> tuple[bool, object]:
+    for part in key.split("."):
+        if not isinstance(raw, Mapping) or part not in raw:
+            return False, None
+        raw = raw[part]
+    return True, raw

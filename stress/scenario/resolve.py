@@ -1,0 +1,51 @@
+"""A scenario as complete TOML, with the hashes of its inputs: running it again gives the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from stress.errors import InputError
+from stress.scenario.schema import Scenario
+
+__all__ = ["file_hash", "input_files", "input_hashes", "resolved_toml"]
+
+
+def input_files(scenario: Scenario) -> dict[str, Path]:
+    """Return the files that a scenario names, by the key that names them."""
+    files = {
+        "market.calibration": scenario.market.calibration,
+        "book.accounts": scenario.book.accounts,
+        "book.positions": scenario.book.positions,
+        "book.collateral": scenario.book.collateral,
+    }
+    return {key: file for key, file in files.items() if file is not None}
+
+
+def input_hashes(scenario: Scenario) -> dict[str, str]:
+    """Return the SHA-256 of every input file, by its path."""
+    return {str(file): file_hash(file) for file in input_files(scenario).values()}
+
+
+def file_hash(file: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        remedy = "make it readable"
+        raise InputError(f"cannot be read: {error.strerror}", file=file, remedy=remedy) from None
+
+
+def resolved_toml(scenario: Scenario) -> str:
+    """Return a loaded scenario as TOML: every default, absolute paths, ``[inputs]`` hashes."""
+    import tomli_w
+
+    content = scenario.model_dump(mode="json", exclude_none=True)
+    content["inputs"] = input_hashes(scenario)
+    # tomli_w gives every number a line of its own: a matrix is read by rows
+    rows = [f"    {json.dumps(row)},\n" for row in content["market"]["correlation"]]
+    content["market"]["correlation"] = "@rows"
+    text = tomli_w.dumps(content)
+    return text.replace('correlation = "@rows"', f"correlation = [\n{''.join(rows)}]", 1)

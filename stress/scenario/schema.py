@@ -1,0 +1,468 @@
+"""The scenario file as frozen pydantic models; the JSON Schema is written from them.
+
+A field's description says what it is and in which unit: it stands in the JSON Schema, and in the
+message that refuses a value ("give: ...").
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime, time
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    WithJsonSchema,
+)
+from pydantic_core import PydanticCustomError
+
+from stress.scenario.durations import DURATION_PATTERN, DURATION_REMEDY, duration_seconds
+from stress.types import Mode, Monitoring, Precision
+
+__all__ = [
+    "BookFiles",
+    "Calibration",
+    "Limits",
+    "MarginLevel",
+    "Market",
+    "Scenario",
+    "Simulation",
+    "Tier",
+    "Venue",
+    "json_schema",
+]
+
+T = TypeVar("T")
+
+
+def _refuse(rule: str, remedy: str) -> PydanticCustomError:
+    # braces of a value must not be read as fields of the template, so the texts travel beside it
+    return PydanticCustomError("rule", "rule", {"rule": rule, "remedy": remedy})
+
+
+def _quoted(text: str) -> str:
+    # escapes what a terminal would obey or not show
+    return json.dumps(text[:60], ensure_ascii=False)
+
+
+def _duration(text: str) -> str:
+    try:
+        duration_seconds(text)
+    except ValueError as error:
+        raise _refuse(f"{error}, got {_quoted(text)}", DURATION_REMEDY) from None
+    return text
+
+
+def _name(text: str) -> str:
+    if not text or text != text.strip() or not text.isprintable():
+        rule = f"a name has text and no blanks around it, got {_quoted(text)}"
+        raise _refuse(rule, "correct the name")
+    return text
+
+
+def _title(text: str) -> str:
+    _name(text)
+    if len(text) > 100 or text[0] in ".-" or any(mark in text for mark in '/\\:*?"<>|'):
+        rule = f"must be usable as the name of a folder, got {_quoted(text)}"
+        raise _refuse(rule, "use at most 100 letters, digits, blanks, dots, dashes")
+    return text
+
+
+def _assets(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if names.count(name) > 1:
+            raise _refuse(f'asset "{name}" stands there twice', "name every asset once")
+        if name == "default":
+            rule = '"default" cannot be an asset, it serves unnamed assets in venue.tiers'
+            raise _refuse(rule, "give the asset another name")
+    return names
+
+
+def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
+    for low, high in pairwise(values):
+        if not low < high:
+            rule = f"must ascend, got {high:g} after {low:g}"
+            raise _refuse(rule, "sort the list and write each value once")
+    return values
+
+
+def _distinct(modes: tuple[Mode, ...]) -> tuple[Mode, ...]:
+    for mode in modes:
+        if modes.count(mode) > 1:
+            raise _refuse(f'"{mode}" stands there twice', "name every world once")
+    return modes
+
+
+def _tier_table(tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
+    if tiers[0].floor != 0:
+        rule = f"the first tier must begin at floor 0, got {tiers[0].floor:g}"
+        raise _refuse(rule, "add a tier { floor = 0, rate = ... } in front")
+    for low, high in pairwise(tiers):
+        if not low.floor < high.floor:
+            rule = f"floors must ascend, got {high.floor:g} after {low.floor:g}"
+            raise _refuse(rule, "sort the tiers by floor and write each floor once")
+        if high.rate < low.rate:
+            rule = (
+                f"rates must not fall (a tier table is convex), got {high.rate:g} at floor "
+                f"{high.floor:g} after {low.rate:g}"
+            )
+            raise _refuse(rule, f"give floor {high.floor:g} a rate of at least {low.rate:g}")
+    return tiers
+
+
+def _moment(value: object) -> object:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            rule = f"must be a date and time, got {_quoted(str(value))}"
+            raise _refuse(rule, 'write it like "2026-11-20T00:00:00Z"') from None
+    elif isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value, time())
+    if isinstance(value, datetime) and value.tzinfo is None:
+        value = value.replace(tzinfo=UTC)
+    return value
+
+
+def _path(value: object) -> object:
+    if isinstance(value, str):
+        if not value.strip() or "\0" in value:
+            raise _refuse(f"must name a file, got {_quoted(value)}", "give the path of a file")
+        return Path(value)
+    return value
+
+
+def _as_tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _shape(value: object) -> str | None:
+    if isinstance(value, str):
+        return "word"
+    return "table" if isinstance(value, (dict, BaseModel)) else None
+
+
+_List: TypeAlias = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
+_Filled: TypeAlias = Annotated[tuple[T, ...], Field(min_length=1), BeforeValidator(_as_tuple)]
+
+Duration: TypeAlias = Annotated[
+    str, AfterValidator(_duration), Field(json_schema_extra={"pattern": DURATION_PATTERN})
+]
+Moment: TypeAlias = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+FilePath: TypeAlias = Annotated[Path, BeforeValidator(_path)]
+Name: TypeAlias = Annotated[str, AfterValidator(_name)]
+Assets: TypeAlias = Annotated[_Filled[Name], AfterValidator(_assets)]
+Positive: TypeAlias = Annotated[float, Field(gt=0)]
+NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
+Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Inner: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
+Ascending: TypeAlias = Annotated[_Filled[Inner], AfterValidator(_ascending)]
+Matrix: TypeAlias = _List[_List[float]]
+Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class _Table(BaseModel):
+    """A table of the file: frozen, no unknown keys, no silent conversion, no NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Simulation(_Table):
+    """How the paths are simulated and what is read off them."""
+
+    paths: int = Field(
+        default=10_000, ge=1, le=2**31, description="number of price paths, 1 to 2_147_483_648"
+    )
+    horizon: Duration = Field(default="7d", description='time simulated, such as "7d"')
+    step: Duration = Field(
+        default="5min",
+        description='time between two looks at the book, such as "5min"; divides the horizon',
+    )
+    seed: int = Field(
+        default=0, ge=0, lt=2**32, description="seed of the random numbers, 0 to 4_294_967_295"
+    )
+    precision: Precision = Field(
+        default="float32",
+        description='"float32" or "float64", precision of everything after the draws',
+    )
+    monitoring: Monitoring = Field(
+        default="step",
+        description='"step" (breaches at the steps only) or "bridge" (between them too)',
+    )
+    confidence: Inner = Field(
+        default=0.95, description="coverage of the intervals, above 0 and below 1, such as 0.95"
+    )
+    levels: Ascending = Field(
+        default=(0.95, 0.99),
+        description="levels of value at risk and expected shortfall, ascending, between 0 and 1",
+    )
+    quantiles: Ascending = Field(
+        default=(0.05, 0.5, 0.95), description="quantiles reported, ascending, between 0 and 1"
+    )
+    detail: bool = Field(
+        default=False, description="true or false: whether to keep every (path, account) outcome"
+    )
+
+
+class Market(_Table):
+    """The price model, its assets and parameters."""
+
+    model: Literal["gbm"] = Field(
+        default="gbm", description='the price model: "gbm", correlated geometric Brownian motion'
+    )
+    assets: Assets = Field(
+        description="names of the assets, each once; they order every list", examples=[["BTC"]]
+    )
+    price: dict[str, Positive] = Field(
+        default={}, description="starting price by asset, USD per unit, above 0"
+    )
+    volatility: dict[str, Positive] = Field(
+        default={},
+        description="volatility by asset, annualised over 365 days, above 0, such as 0.55",
+    )
+    drift: dict[str, float] = Field(
+        default={},
+        description="drift by asset, per year: E[S_T] = S_0 exp(drift T); 0 where not named",
+    )
+    correlation: Matrix = Field(
+        default=(),
+        description="correlation of the log returns, one row an asset, in the order of assets",
+    )
+    calibration: FilePath | None = Field(
+        default=None,
+        description="path of a calibration file, which gives price, volatility, drift and "
+        "correlation where the scenario does not",
+    )
+    as_of: Moment | None = Field(
+        default=None, description="moment that the prices are of, such as 2026-11-20T00:00:00Z"
+    )
+
+
+class BookFiles(_Table):
+    """The files of the book, and the worlds in which it is run."""
+
+    accounts: FilePath = Field(
+        description="path of a CSV or Parquet file with the columns account, cash [, group]; "
+        "cash in USD",
+        examples=["accounts.csv"],
+    )
+    positions: FilePath = Field(
+        description="path of a CSV or Parquet file with the columns account, asset, quantity, "
+        "entry_price [, margin, leverage, position]",
+        examples=["positions.csv"],
+    )
+    collateral: FilePath | None = Field(
+        default=None,
+        description="path of a CSV or Parquet file with the columns account, asset, quantity",
+    )
+    mode: Mode = Field(
+        default="as-booked", description='the main world: "as-booked", "cross" or "isolated"'
+    )
+    compare: Annotated[_List[Mode], AfterValidator(_distinct)] = Field(
+        default=(), description="worlds run beside it on the same paths, each once"
+    )
+    as_of: Moment | None = Field(
+        default=None, description="moment that the book is of, such as 2026-11-20T00:00:00Z"
+    )
+
+
+class MarginLevel(_Table):
+    """Liquidation by margin level: equity over notional."""
+
+    margin_level: Annotated[float, Field(gt=0, lt=1)] = Field(
+        description="equity over notional below which a pool is liquidated, above 0 and below 1",
+        examples=[0.15],
+    )
+
+
+class Tier(_Table):
+    """One row of a maintenance margin table."""
+
+    floor: NotNegative = Field(
+        description="notional in USD above which the tier holds", examples=[0]
+    )
+    rate: Fraction = Field(
+        description="maintenance margin rate, a share of notional, at least 0 and below 1",
+        examples=[0.005],
+    )
+
+
+class Impact(_Table):
+    """How forced flow moves the mark."""
+
+    kind: Literal["none"] = Field(
+        default="none", description='"none": forced flow does not move prices'
+    )
+
+
+class Deleveraging(_Table):
+    """What happens to a deficit that nobody pays."""
+
+    kind: Literal["none"] = Field(
+        default="none", description='"none": it is recorded as uncovered loss'
+    )
+
+
+class Decision(_Table):
+    """Who judges the pools, on which marks."""
+
+    kind: Literal["leader"] = Field(
+        default="leader",
+        description='"leader": one process judges every pool on the marks of the moment',
+    )
+    latency: int = Field(default=0, ge=0, le=0, description="delay of the marks seen, in steps: 0")
+
+
+_Trigger: TypeAlias = Annotated[
+    Annotated[Literal["maintenance"], Tag("word")] | Annotated[MarginLevel, Tag("table")],
+    Discriminator(_shape, custom_error_type="trigger", custom_error_message="trigger"),
+]
+_TierTable: TypeAlias = Annotated[_Filled[Tier], AfterValidator(_tier_table)]
+
+
+class Venue(_Table):
+    """The rules of the venue."""
+
+    trigger: _Trigger = Field(
+        default="maintenance",
+        description='when a pool is liquidated: "maintenance" (equity below the maintenance margin '
+        "of the tiers) or { margin_level = 0.15 } (equity below that share of notional)",
+    )
+    amount: Literal["all"] = Field(
+        default="all", description='"all": a pool in breach is closed whole'
+    )
+    warning: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.8, description="margin ratio of the margin call, above 0 and at most 1"
+    )
+    fee: Fraction = Field(
+        default=0.005,
+        description="liquidation fee, a share of notional closed, at least 0 and below 1",
+    )
+    haircut: dict[str, Fraction] = Field(
+        default={},
+        description="share of a coin's value that does not count as collateral, by asset, at least "
+        "0 and below 1; 0 where not named",
+    )
+    tiers: dict[str, _TierTable] = Field(
+        default={},
+        description="maintenance margin tiers by asset; `default` serves the assets not named",
+    )
+    impact: Impact = Field(default=Impact(), description="how forced flow moves the mark")
+    deleveraging: Deleveraging = Field(
+        default=Deleveraging(), description="what happens to a deficit that nobody pays"
+    )
+    decision: Decision = Field(
+        default=Decision(), description="who judges the pools, on which marks"
+    )
+
+
+class Limits(_Table):
+    """Thresholds that the run is held against; each is optional."""
+
+    max_account_liquidation_probability: Probability | None = Field(
+        default=None, description="highest liquidation probability of any account, 0 to 1"
+    )
+    max_group_any_liquidation_probability: dict[str, Probability] = Field(
+        default={},
+        description="by group: highest probability that any of its accounts is liquidated, 0 to 1",
+    )
+    max_expected_shortfall: NotNegative | None = Field(
+        default=None,
+        description="highest expected shortfall of the book's total loss at levels[-1], USD",
+    )
+    max_uncovered_loss: NotNegative | None = Field(
+        default=None, description="highest uncovered loss, its quantile at levels[-1], USD"
+    )
+
+
+class Scenario(_Table):
+    """A scenario, complete: what `load_scenario` returns has every default filled in.
+
+    Two scenarios are equal when they ask for the same: where they were read from and the hashes
+    of their inputs do not count.
+    """
+
+    name: Annotated[str, AfterValidator(_title)] = Field(
+        description="name of the scenario and of its folder of results", examples=["two-books"]
+    )
+    simulation: Simulation = Field(default=Simulation(), description="how the paths are simulated")
+    market: Market = Field(description="the price model, its assets and parameters")
+    book: BookFiles = Field(description="the files of the book")
+    venue: Venue = Field(default=Venue(), description="the rules of the venue")
+    limits: Limits = Field(default=Limits(), description="thresholds that the run is held against")
+    inputs: dict[str, Sha256] = Field(
+        default={}, description="path of an input file to the SHA-256 that it must have"
+    )
+    _source: Path | None = PrivateAttr(None)
+
+    @property
+    def source(self) -> Path | None:
+        """The file it was read from, for messages; None if there was none."""
+        return self._source
+
+    @property
+    def worlds(self) -> tuple[Mode, ...]:
+        """The main world and those that run beside it."""
+        return (self.book.mode, *self.book.compare)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Scenario):
+            return NotImplemented
+        return self.model_dump(exclude={"inputs"}) == other.model_dump(exclude={"inputs"})
+
+
+class Calibration(_Table):
+    """A market calibration file: estimates by asset, and where they come from."""
+
+    schema_version: int = Field(default=1, ge=1, le=1, description="version of the file's form: 1")
+    as_of: Moment | None = Field(default=None, description="moment of the prices")
+    assets: Assets = Field(description="names of the assets, each once", examples=[["BTC"]])
+    price: dict[str, Positive] = Field(
+        default={}, description="price by asset, USD per unit, above 0"
+    )
+    volatility: dict[str, Positive] = Field(
+        default={}, description="volatility by asset, annualised over 365 days, above 0"
+    )
+    volatility_standard_error: dict[str, NotNegative] = Field(
+        default={}, description="standard error of the volatility by asset, at least 0"
+    )
+    drift: dict[str, float] = Field(default={}, description="drift by asset, per year")
+    correlation: Matrix = Field(default=(), description="correlation, one row an asset")
+    calibration: dict[str, Any] = Field(default={}, description="where the estimates come from")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the scenario's JSON Schema (draft 2020-12)."""
+    schema = Scenario.model_json_schema(mode="validation")
+    # pydantic titles every field by its name, which says nothing that the key does not
+    _drop_titles(schema)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "margin-stress scenario",
+        **schema,
+    }
+
+
+def _drop_titles(node: object) -> None:
+    if isinstance(node, dict):
+        if isinstance(node.get("title"), str):
+            del node["title"]
+        for child in node.values():
+            _drop_titles(child)
+    elif isinstance(node, list):
+        for child in node:
+            _drop_titles(child)

@@ -1,0 +1,84 @@
+"""Quantiles and shortfalls from the upper tail of a sample, with their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.stats import binom
+
+from stress.stats.probability import normal_quantile
+from stress.types import Floats
+
+__all__ = ["expected_shortfall", "quantile_ranks", "tail_size", "value_at_risk"]
+
+
+def quantile_ranks(trials: int, level: float, confidence: float) -> tuple[int, int, int]:
+    """Return the ranks (1 is the smallest) of a quantile's estimate and of its interval.
+
+    The number of observations not above the true quantile is binomial, so the interval between two
+    order statistics covers it with a known probability whatever the distribution (David and Nagaraja
+    2003, section 7.1). A rank of 0 or ``trials + 1`` means that the sample is too small for that
+    bound.
+
+    Returns
+    -------
+    (estimate, lower, upper)
+    """
+    estimate = min(max(int(np.ceil(trials * level - 1e-9)), 1), trials)
+    tail = (1 - confidence) / 2
+    lower = int(binom.ppf(tail, trials, level))
+    upper = int(binom.ppf(1 - tail, trials, level)) + 1
+    return estimate, lower, upper
+
+
+def tail_size(trials: int, level: float, confidence: float) -> int:
+    """Return how many of the largest observations the estimates at ``level`` need."""
+    _, lower, _ = quantile_ranks(trials, level, confidence)
+    return min(trials, trials - max(lower, 1) + 1)
+
+
+def value_at_risk(
+    tail: Floats, trials: int, level: float, confidence: float
+) -> tuple[Floats, Floats]:
+    """Return the quantile of a loss at a level and its order-statistic interval.
+
+    Parameters
+    ----------
+    tail
+        (..., kept) the largest losses in descending order, at least ``tail_size`` of them.
+    trials
+        Number of observations that they were taken from.
+    level, confidence
+        Between 0 and 1.
+
+    Returns
+    -------
+    (...) estimate and (..., 2) interval; a bound that the sample is too small for is infinite.
+    """
+    estimate, lower, upper = quantile_ranks(trials, level, confidence)
+    shape = tail.shape[:-1]
+    low = tail[..., trials - lower] if lower >= 1 else np.full(shape, -np.inf)
+    high = tail[..., trials - upper] if upper <= trials else np.full(shape, np.inf)
+    return tail[..., trials - estimate], np.stack([low, high], axis=-1)
+
+
+def expected_shortfall(
+    tail: Floats, trials: int, level: float, confidence: float
+) -> tuple[Floats, Floats]:
+    """Return the mean loss beyond the quantile at a level and its interval.
+
+    ``ES = v + E[(L - v)+] / (1 - level)`` with v the sample quantile; its standard error is that of
+    the mean excess, ``sd((L - v)+) / ((1 - level) sqrt(n))``, because the derivative in v vanishes at
+    the quantile (Rockafellar and Uryasev 2000; Hong and Liu 2009).
+
+    Parameters and returns as ``value_at_risk``.
+    """
+    quantile, _ = value_at_risk(tail, trials, level, confidence)
+    beyond = np.maximum(tail - quantile[..., None], 0.0)
+    mean = beyond.sum(axis=-1) / trials
+    second = (beyond**2).sum(axis=-1) / trials
+    shortfall = quantile + mean / (1 - level)
+    if trials < 2:
+        return shortfall, np.full((*shortfall.shape, 2), np.nan)
+    variance = np.maximum(second - mean**2, 0.0) / (trials - 1)
+    half = normal_quantile(confidence) * np.sqrt(variance) / (1 - level)
+    return shortfall, np.stack([shortfall - half, shortfall + half], axis=-1)

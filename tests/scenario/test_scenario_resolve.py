@@ -1,0 +1,67 @@
+"""The resolved scenario says everything and loads to the same scenario."""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from typing import Any
+
+import pytest
+
+from stress.cli import main
+from stress.scenario.load import load_scenario
+from stress.scenario.resolve import input_hashes, resolved_toml
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+@pytest.mark.parametrize("trigger", ["maintenance", {"margin_level": 0.15}])
+def test_a_resolved_scenario_loads_to_the_same(
+    calibrated: bool, trigger: Any, case: Any, make_case: Any
+) -> None:
+    case.set("venue.trigger", trigger)
+    case.set("market.drift", {"ETH": 0.1 + 0.2})
+    if calibrated:
+        case.use_calibration()
+    scenario = load_scenario(case.write(), paths=50, mode="isolated")
+    elsewhere = case.folder / "results" / "run"
+    elsewhere.mkdir(parents=True)
+    path = elsewhere / "scenario.toml"
+    path.write_text(resolved_toml(scenario))
+    again = load_scenario(path)
+    assert again == scenario
+    # equality overlooks the hashes, which only the resolved one has
+    assert again.inputs == input_hashes(scenario)
+    assert len(again.inputs) == 3 + calibrated
+    # and it is a fixed point
+    assert resolved_toml(again) == path.read_text()
+    assert main(["validate", str(path)]) == 0
+
+
+def test_a_resolved_scenario_is_complete(case: Any) -> None:
+    for key in ("simulation", "limits"):
+        case.drop(key)
+    content = tomllib.loads(resolved_toml(load_scenario(case.write())))
+    assert content["simulation"]["paths"] == 10_000
+    assert content["market"]["drift"] == {"BTC": 0.0, "ETH": 0.0}
+    assert content["venue"]["decision"] == {"kind": "leader", "latency": 0}
+    accounts = case.folder / "accounts.csv"
+    assert content["book"]["accounts"] == str(accounts)
+    digest = hashlib.sha256(accounts.read_bytes()).hexdigest()
+    assert content["inputs"][str(accounts)] == digest
+
+
+def test_a_changed_input_is_refused_until_inputs_is_removed(case: Any) -> None:
+    path = case.write()
+    path.write_text(resolved_toml(load_scenario(path)))
+    with (case.folder / "accounts.csv").open("a") as stream:
+        stream.write("carol,1,all\n")
+    assert main(["validate", str(path)]) == 2
+    path.write_text(path.read_text().partition("[inputs]")[0])
+    assert main(["validate", str(path)]) == 0
+
+
+def test_what_asks_for_something_else_is_not_equal(case: Any) -> None:
+    path = case.write()
+    assert load_scenario(path) == load_scenario(path)
+    assert load_scenario(path) != load_scenario(path, seed=1)
+    assert load_scenario(path) != "two-books"
