@@ -22,7 +22,8 @@ class InputError(StressError):
     Parameters
     ----------
     rule
-        What must hold, with the offending value in it, e.g. ``"volatility must be positive, got -0.2"``.
+        What must hold, with the offending value in it, e.g. ``"volatility must be positive, got
+        -0.2"``.
     file, key
         Where the value stands: the file and the dotted key, or the row and column of a table.
     remedy

@@ -4,10 +4,10 @@ Every function takes NumPy or JAX arrays (or anything else with ``__array_namesp
 broadcasts, so that the margin display, the checks of a scenario and the jitted kernels compute the
 same numbers. Money is in USD, marks in USD per unit, quantities are signed (long positive).
 
-A tier table gives a position of notional ``n`` the maintenance margin ``max_k(rate_k n - amount_k)``.
-With amounts that make it continuous (``tier_amounts``) that maximum is the tier of ``n``: the table
-is convex, so no search is needed (Binance, "How to calculate the liquidation price of USD-M futures
-contracts", maintenance amounts).
+A tier table gives a position of notional ``n`` the maintenance margin ``max_k(rate_k n -
+amount_k)``. With amounts that make it continuous (``tier_amounts``) that maximum is the tier of
+``n``: the table is convex, so no search is needed (Binance, "How to calculate the liquidation price
+of USD-M futures contracts", maintenance amounts).
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def in_breach(equity: Array, required: Array, notional: Array, tolerance: float)
     return (notional > 0) & (equity - required < -tolerance * notional)
 
 
-def margin_call(equity: Array, required: Array, notional: Array, warning: float) -> Array:
+def margin_call(equity: Array, required: Array, notional: Array, warning: Array | float) -> Array:
     """Return whether a pool with positions has a margin ratio at or above ``warning``."""
     return (notional > 0) & (warning * equity <= required)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Array",
     "MODES",
     "TOLERANCE",
     "Floats",
@@ -18,6 +19,7 @@ __all__ = [
     "World",
 ]
 
+Array: TypeAlias = NDArray[Any]
 Floats: TypeAlias = NDArray[np.floating[Any]]
 Integers: TypeAlias = NDArray[np.integer[Any]]
 

@@ -11,7 +11,7 @@ from stress.book.liquidation import Holding, safe_interval, safe_intervals
 from stress.book.pools import Pools, account_pools, isolated_margins
 from stress.book.setting import Setting
 from stress.margin import in_breach, maintenance, margin_level, margin_ratio, unrealised_profit
-from stress.types import TOLERANCE, Floats, Mode
+from stress.types import TOLERANCE, Array, Floats, Mode
 
 __all__ = ["MarginDisplay", "PoolMargins", "margin_display", "net_positions", "pool_margins"]
 
@@ -67,8 +67,8 @@ class MarginDisplay:
     margin_level: Floats
     excess: Floats
     effective_leverage: Floats
-    hidden_distress: np.ndarray
-    in_breach: np.ndarray
+    hidden_distress: Array
+    in_breach: Array
     notional: Floats
     liquidation_price: Floats
     liquidation_distance: Floats
@@ -85,7 +85,7 @@ def pool_margins(book: Book, pools: Pools, setting: Setting, marks: Floats) -> P
     kept = pools.pool_of_coin >= 0
     coins = book.coin_quantity * ((1 - setting.haircut) * marks)[book.coin_asset]
 
-    def summed(values: Floats) -> Floats:
+    def summed(values: Floats) -> Array:
         return np.bincount(pools.pool_of_position[held], values[held], minlength=count)
 
     in_coins = np.bincount(pools.pool_of_coin[kept], coins[kept], minlength=count)
@@ -135,7 +135,7 @@ def margin_display(
     )
 
 
-def net_positions(book: Book, setting: Setting) -> tuple[Floats, Floats]:
+def net_positions(book: Book, setting: Setting) -> tuple[Array, Array]:
     """Return (assets,) net and gross notional of the positions at the starting prices, USD."""
     value = book.quantity * setting.price[book.position_asset]
     assets = len(setting.assets)
@@ -145,9 +145,7 @@ def net_positions(book: Book, setting: Setting) -> tuple[Floats, Floats]:
 
 def _required(book: Book, setting: Setting, notional: Floats) -> Floats:
     asset = book.position_asset
-    return maintenance(
-        notional, setting.requirement_rate[asset], setting.requirement_amount[asset]
-    )
+    return maintenance(notional, setting.requirement_rate[asset], setting.requirement_amount[asset])
 
 
 def _leverage(gross: Floats, equity: Floats) -> Floats:
@@ -158,7 +156,7 @@ def _leverage(gross: Floats, equity: Floats) -> Floats:
 
 def _hidden_distress(
     book: Book, pools: Pools, setting: Setting, marks: Floats, ratio: Floats
-) -> np.ndarray:
+) -> Array:
     """Return (accounts,) whether the pool is in distress that no position shows by itself."""
     accounts = len(book.accounts)
     cross_pool = np.flatnonzero(pools.is_cross)

@@ -94,7 +94,9 @@ def _knots(holding: Holding) -> Floats:
     amount_step = np.diff(holding.amount, axis=1)
     real = rate_step > 0
     floors = np.where(real, amount_step, 0.0) / np.where(real, rate_step, 1.0)
-    prices = np.where(real & (size > 0)[:, None], floors / np.where(size > 0, size, 1.0)[:, None], 0)
+    prices = np.where(
+        real & (size > 0)[:, None], floors / np.where(size > 0, size, 1.0)[:, None], 0
+    )
     return np.unique(prices[prices > 0])
 
 

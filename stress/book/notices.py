@@ -54,6 +54,6 @@ def _imbalance(book: Book, setting: Setting) -> tuple[str, ...]:
     largest = uneven[np.argsort(-np.abs(net[uneven]), kind="stable")]
     names = [f"{setting.assets[asset]} {net[asset]:+,.0f} USD" for asset in largest]
     return (
-        f"longs and shorts do not balance in {uneven.size} of {len(setting.assets)} assets, as they "
-        f"would in a venue's whole book; net position {ending(names)}",
+        f"longs and shorts do not balance in {uneven.size} of {len(setting.assets)} assets, as "
+        f"they would in a venue's whole book; net position {ending(names)}",
     )

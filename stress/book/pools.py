@@ -14,7 +14,7 @@ import numpy as np
 
 from stress.book.book import Book
 from stress.margin import unrealised_profit
-from stress.types import Floats, Integers, Mode
+from stress.types import Array, Floats, Integers, Mode
 
 __all__ = ["Pools", "account_pools", "isolated_margins"]
 
@@ -44,11 +44,11 @@ class Pools:
 
     mode: Mode
     account: Integers
-    is_cross: np.ndarray
+    is_cross: Array
     cash: Floats
     pool_of_position: Integers
     pool_of_coin: Integers
-    exists: np.ndarray
+    exists: Array
 
 
 def account_pools(book: Book, mode: Mode, marks: Floats, haircut: Floats) -> Pools:
@@ -72,19 +72,17 @@ def account_pools(book: Book, mode: Mode, marks: Floats, haircut: Floats) -> Poo
         cash = book.cash + _by_account(book, margins)
         nowhere = np.full_like(book.margin, np.nan)
         return _lay_out(book, mode, cash, nowhere, exists, keep_coins=True)
-    margin, cash, exists = isolated_margins(book, marks, haircut)
-    return _lay_out(book, mode, cash, margin, exists, keep_coins=False)
+    margin, free, exists = isolated_margins(book, marks, haircut)
+    return _lay_out(book, mode, free, margin, exists, keep_coins=False)
 
 
-def isolated_margins(
-    book: Book, marks: Floats, haircut: Floats
-) -> tuple[Floats, Floats, np.ndarray]:
+def isolated_margins(book: Book, marks: Floats, haircut: Floats) -> tuple[Floats, Floats, Array]:
     """Divide every cross pool's starting equity among its positions.
 
     A position that states a leverage claims notional over leverage; if the claims exceed the
-    equity they are all scaled by one factor. The rest of the equity goes pro rata to notional to the
-    positions without one, or stays as free cash where there are none. Coins count at their starting
-    value after haircut and become cash.
+    equity they are all scaled by one factor. The rest of the equity goes pro rata to notional to
+    the positions without one, or stays as free cash where there are none. Coins count at their
+    starting value after haircut and become cash.
 
     Returns
     -------
@@ -122,14 +120,14 @@ def isolated_margins(
     return np.where(crossed, share - profit, book.margin), cash, exists
 
 
-def _by_account(book: Book, amount: Floats) -> Floats:
+def _by_account(book: Book, amount: Floats) -> Array:
     return np.bincount(book.position_account, amount, minlength=len(book.accounts))
 
 
 def _lay_out(
-    book: Book, mode: Mode, cash: Floats, margin: Floats, exists: np.ndarray, *, keep_coins: bool
+    book: Book, mode: Mode, cash: Floats, margin: Floats, exists: Array, *, keep_coins: bool
 ) -> Pools:
-    """Number the pools: each account's cross pool, then its isolated positions in file order."""
+    """Lay the pools out in file order, each account's cross pool first."""
     owner = book.position_account
     isolated = np.flatnonzero(~np.isnan(margin))
     by_owner = isolated[np.argsort(owner[isolated], kind="stable")]

@@ -92,8 +92,10 @@ class Table:
         )
 
     def check(self, column: str, good: Any, values: Floats, rule: str, remedy: str) -> None:
-        """Refuse the first row where ``good`` (boolean, (rows,)) is false; ``rule`` is followed by
-        the value found."""
+        """Refuse the first row where ``good`` (boolean, (rows,)) is false.
+
+        ``rule`` is followed by the value found.
+        """
         wrong = np.flatnonzero(~np.asarray(good))
         if wrong.size:
             row = int(wrong[0])

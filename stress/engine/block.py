@@ -27,7 +27,8 @@ class Schedule:
     precision
         Floating point type of everything after the normals.
     least_excess
-        Whether to return every pool's least excess, for which every pool is evaluated at every step.
+        Whether to return every pool's least excess, for which every pool is evaluated at every
+        step.
     """
 
     steps: int

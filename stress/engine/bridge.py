@@ -4,8 +4,8 @@ Between two nodes the excess x of a pool is treated as a Brownian bridge with th
 linearisation over the step, averaged over the two ends, so that it touches 0 with probability
 ``exp(-2 x0 x1 / v)`` (Glasserman 2003, section 6.4). For a pool with one asset and one liquidation
 price, x is the distance of the log price to the log barrier and v the variance of the log return:
-then the formula is exact. A margin call is the same question about ``equity - requirement / warning``
-and shares v: the two slopes differ by a fraction of a maintenance rate.
+then the formula is exact. A margin call is the same question about ``equity - requirement /
+warning`` and shares v: the two slopes differ by a fraction of a maintenance rate.
 
 The probabilities multiply to a survival weight. Hits, for everything that is not a single pool's
 probability, are drawn from one standard normal per asset and step, correlated as the assets are; a
@@ -105,7 +105,7 @@ def bridge_verdict(
     call = _crossing(
         panel, CALL, now.equity - now.required / rules.warning, variance, nodes, paths, root
     )
-    has_positions = (now.notional[:, :1] > 0) & block.valid
+    has_positions = (now.notional[:, :1] > 0) & block.valid[None]
     breach = jnp.where(has_positions, breach, 0)
     call = jnp.where(has_positions, jnp.maximum(call, breach), 0)
 
@@ -113,7 +113,7 @@ def bridge_verdict(
     drawn = (uniform < breach) | (breach >= 1)
     hit = drawn.any(axis=1, keepdims=True)
     first = jnp.argmax(drawn, axis=1)[:, None]
-    open_steps = jnp.arange(drawn.shape[1]) <= jnp.where(hit, first, drawn.shape[1])
+    open_steps = jnp.arange(drawn.shape[1])[None] <= jnp.where(hit, first, drawn.shape[1])
     called = ((uniform < call) | (call >= 1)) & open_steps
     at_hit = _marks_at_hit(panel, excess, nodes, paths, first)
     then = margins(panel, lambda asset, quantity: own_mark(at_hit, asset))
@@ -178,8 +178,9 @@ def _crossing(
     start, end = x[:, :-1], x[:, 1:]
     inside = (start > 0) & (end > 0)
     product = jnp.where(inside, start * end, 0)
+    touches = jnp.exp(-2 * product / jnp.where(v > 0, v, 1))
     # a pool without any variance cannot cross: 0 / 0 must not become NaN
-    return jnp.where(inside, jnp.exp(-2 * product / jnp.where(v > 0, v, 1)) * (v > 0), 1)
+    return jnp.where(inside, jnp.where(v > 0, touches, 0), 1)
 
 
 def _uniform(loading: jax.Array, normals: jax.Array) -> jax.Array:
@@ -207,8 +208,7 @@ def _marks_at_hit(
     end = jnp.abs(jnp.take_along_axis(excess, first + 1, axis=1))
     share = jnp.clip(start / jnp.where(start + end > 0, start + end, 1), 0, 1)[:, 0]
     here, next_node = nodes[:, paths, first[:, 0]], nodes[:, paths, first[:, 0] + 1]
-    between = here + share * (next_node - here)
-    is_barrier = (jnp.arange(nodes.shape[0])[:, None] == panel.barrier_asset) & (
-        panel.barrier_side[BREACH] != 0
-    )
-    return jnp.where(is_barrier, jnp.exp(panel.barrier_log[BREACH]), between)
+    between = here + share[None] * (next_node - here)
+    assets = jnp.arange(nodes.shape[0], dtype=jnp.int32)[:, None]
+    is_barrier = (assets == panel.barrier_asset[None]) & (panel.barrier_side[BREACH] != 0)[None]
+    return jnp.where(is_barrier, jnp.exp(panel.barrier_log[BREACH])[None], between)

@@ -100,11 +100,12 @@ class Fate:
         still_open = self.step < 0
 
         def kept(old: jax.Array, new: jax.Array) -> jax.Array:
-            return jnp.where(newly, new, old)
+            open_now = newly if new.ndim == newly.ndim else newly[None]
+            return jnp.where(open_now, new, old)
 
         return replace(
             self,
-            step=kept(self.step, verdict.step),
+            step=kept(self.step, verdict.step.astype(self.step.dtype)),
             called=self.called | (verdict.called & still_open),
             closed=jax.tree.map(kept, self.closed, verdict.closed),
             survival=self.survival + verdict.survival if self.survival.size else self.survival,

@@ -1,8 +1,8 @@
 """Pools of similar width in padded arrays: what the kernels work on.
 
 A pool with three positions and one with two hundred cannot share a rectangular array without
-waste, so pools are dealt to panels by the number of their positions and coins, rounded up to a power
-of two. An empty slot has quantity 0 and no tier amount: it adds exactly nothing.
+waste, so pools are dealt to panels by the number of their positions and coins, rounded up to a
+power of two. An empty slot has quantity 0 and no tier amount: it adds exactly nothing.
 """
 
 from __future__ import annotations
@@ -18,17 +18,26 @@ import numpy as np
 from stress.book.book import Book
 from stress.book.liquidation import Holding, safe_interval, safe_intervals
 from stress.book.pools import Pools
-from stress.margin import maintenance
 from stress.book.setting import Setting
-from stress.types import Floats, Integers, Precision
+from stress.margin import maintenance
+from stress.types import Array, Floats, Integers, Precision
 
-__all__ = ["BREACH", "CALL", "Margins", "Panel", "World", "build_world", "margins", "over_slots", "own_mark"]
+__all__ = [
+    "BREACH",
+    "CALL",
+    "Margins",
+    "Panel",
+    "World",
+    "build_world",
+    "margins",
+    "over_slots",
+    "own_mark",
+]
 
 Carry = TypeVar("Carry")
 
 BREACH, CALL = 0, 1
 """Rows of a panel's barriers."""
-
 
 
 @jax.tree_util.register_dataclass
@@ -50,8 +59,8 @@ class Panel:
         (pools,) the asset of a pool that holds one asset only.
     barrier_log, barrier_side
         (2, pools) for such a pool, if exactly one price of its asset leads to a breach (row
-        ``BREACH``) or a margin call (row ``CALL``): its log, and +1 where a fall does it, -1 where a
-        rise does. The side is 0 where there is no such price.
+        ``BREACH``) or a margin call (row ``CALL``): its log, and +1 where a fall does it, -1 where
+        a rise does. The side is 0 where there is no such price.
     """
 
     cash: jax.Array
@@ -238,24 +247,24 @@ def _panel(
     coin_slot, coin_row = coins.slot[coin_here], coins.row[coin_here]
     coin_column = place[coins.pool[coin_here]]
 
-    def fill(depth: int, slots: Integers, columns: Integers, values: Floats) -> Floats:
+    def fill(depth: int, slots: Integers, columns: Integers, values: Array) -> Array:
         padded = np.zeros((depth, len(rows), *values.shape[1:]))
         padded[slots, columns] = values
         return padded
 
-    def fill_position(values: Floats) -> Floats:
+    def fill_position(values: Array) -> Array:
         return fill(width[0], slot, column, values)
 
-    def fill_coin(values: Floats) -> Floats:
+    def fill_coin(values: Array) -> Array:
         return fill(width[1], coin_slot, coin_column, values)
 
     asset, coin_asset = book.position_asset[row], book.coin_asset[coin_row]
     tiers = _tiers_in_use(setting, asset)
 
-    def real(values: Floats) -> jax.Array:
+    def real(values: Array) -> jax.Array:
         return jnp.asarray(values, jnp.dtype(precision))
 
-    def index(values: Floats) -> jax.Array:
+    def index(values: Array) -> jax.Array:
         return jnp.asarray(values, jnp.int32)
 
     return Panel(
@@ -270,7 +279,7 @@ def _panel(
         coin_haircut=real(fill_coin(setting.haircut[coin_asset])),
         barrier_asset=index(barriers.asset[rows]),
         barrier_log=real(barriers.log_price[:, rows]),
-        barrier_side=index(barriers.side[:, rows]),
+        barrier_side=real(barriers.side[:, rows]),
     )
 
 
@@ -322,9 +331,7 @@ def _barriers(book: Book, pools: Pools, setting: Setting) -> _Barriers:
     return found
 
 
-def _record(
-    found: _Barriers, level: int, pool: Integers, low: Floats, high: Floats
-) -> None:
+def _record(found: _Barriers, level: int, pool: Integers, low: Floats, high: Floats) -> None:
     """Record a barrier where there is exactly one."""
     below, above = low > 0, np.isfinite(high)
     one = below ^ above
@@ -332,7 +339,7 @@ def _record(
     found.side[level, pool] = np.where(one, np.where(below, 1, -1), 0)
 
 
-def _one_asset(book: Book, pools: Pools) -> np.ndarray:
+def _one_asset(book: Book, pools: Pools) -> Array:
     """Return (pools,) whether a pool has positions and all it holds is of one asset."""
     least = np.full(len(pools.cash), np.iinfo(np.int64).max)
     most = np.full(len(pools.cash), -1)

@@ -1,9 +1,9 @@
 """First passage: when does each pool first breach on each path, without feedback on prices.
 
 Pools do not influence each other, so each is followed until its first breach and then closed whole.
-The excess of a pool (equity minus maintenance margin) is a concave, piecewise linear function of the
-marks, increasing in the marks of longs and coins and decreasing in those of shorts. Time goes in
-blocks of steps, and each block in three moves:
+The excess of a pool (equity minus maintenance margin) is a concave, piecewise linear function of
+the marks, increasing in the marks of longs and coins and decreasing in those of shorts. Time goes
+in blocks of steps, and each block in three moves:
 
 * **bound**: the excess at the worst corner of the box spanned by the block's lowest and highest
   marks is a lower bound of the excess anywhere in the block. A (pool, path) pair whose bound is
@@ -18,7 +18,7 @@ evaluating every pool at every step.
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,7 @@ from stress.engine.block import Block, Rules, Schedule
 from stress.engine.bridge import bridge_verdict, may_cross
 from stress.engine.fate import Closed, Fate, Verdict, close
 from stress.engine.panels import Margins, Panel, World, margins, own_mark
-from stress.engine.paths import walk
+from stress.engine.paths import Walk, walk
 from stress.engine.survivors import each_survivor
 from stress.keys import BRIDGE, path_keys, step_normals
 from stress.margin import in_breach, margin_call
@@ -79,6 +79,9 @@ class _Tracked(NamedTuple):
     traded: jax.Array
 
 
+Carry: TypeAlias = tuple[Walk, jax.Array, tuple[_Tracked, ...]]
+
+
 @partial(jax.jit, static_argnames=("schedule",))
 def first_passage(
     model: PriceModel,
@@ -118,10 +121,10 @@ def first_passage(
     bridge_keys = path_keys(seed, BRIDGE, paths)
     opening = jnp.broadcast_to(price[:, None], (price.shape[0], paths.shape[0]))
 
-    def through_block(carry: tuple, number: jax.Array) -> tuple[tuple, None]:
+    def through_block(carry: Carry, number: jax.Array) -> tuple[Carry, None]:
         walked, marks, tracked = carry
         walked, levels = advance(walked, number)
-        nodes = jnp.concatenate([marks[None], price[:, None] * jnp.exp(levels)])
+        nodes = jnp.concatenate([marks[None], price[None, :, None] * jnp.exp(levels)])
         steps = number * schedule.block + jnp.arange(schedule.block) + 1
         block = Block(
             marks=jnp.moveaxis(nodes, 0, 2),
@@ -152,9 +155,7 @@ def _bridge_normals(
     return jnp.moveaxis(normals, 0, 2)
 
 
-def _at_start(
-    world: World, opening: jax.Array, rules: Rules, schedule: Schedule
-) -> _Tracked:
+def _at_start(world: World, opening: jax.Array, rules: Rules, schedule: Schedule) -> _Tracked:
     """Return the fates after the look at t = 0."""
     traded = jnp.zeros_like(opening)
     fates = []
@@ -175,7 +176,8 @@ def _panel_at_start(
     called = margin_call(*now, rules.warning)
     excess = jnp.where(now.notional > 0, now.equity - now.required, jnp.inf)
     closed = close(panel, now, now.equity, price, rules.fee)
-    open_pool = Closed(panel.cash[:, None], panel.coin_quantity[:, :, None], 0, 0)
+    nothing = jnp.zeros_like(now.equity)
+    open_pool = Closed(panel.cash[:, None], panel.coin_quantity[:, :, None], nothing, nothing)
 
     def on_all_paths(leaf: jax.Array) -> jax.Array:
         return jnp.broadcast_to(leaf, (*leaf.shape[:-1], opening.shape[1]))
@@ -187,7 +189,7 @@ def _panel_at_start(
     fate = Fate(
         step=jnp.where(broken, 0, -1).astype(jnp.int32),
         called=called,
-        closed=jax.tree.map(lambda new, old: jnp.where(broken, new, old), closed, open_pool),
+        closed=jax.tree.map(partial(_where, broken), closed, open_pool),
         survival=only_if(bridged, jnp.where(excess <= 0, -jnp.inf, 0.0)),
         calm=only_if(bridged, jnp.where(called, -jnp.inf, 0.0)),
         least_excess=only_if(schedule.least_excess, excess),
@@ -196,6 +198,10 @@ def _panel_at_start(
     traded = jnp.zeros_like(price[:, 0])
     traded = traded.at[panel.asset].add(jnp.where(broken[:, 0], notional, 0))
     return jax.tree.map(on_all_paths, fate), traded
+
+
+def _where(broken: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
+    return jnp.where(broken if new.ndim == broken.ndim else broken[None], new, old)
 
 
 def _follow(
@@ -216,9 +222,7 @@ def _follow(
     fates, traded = [], before.traded
     for panel, fate in zip(world.panels, before.fates, strict=True):
         wanted = _wanted(panel, fate, block, rules, root, schedule)
-        fate, traded = each_survivor(
-            panel, fate, wanted, traded, exact, work=work
-        )
+        fate, traded = each_survivor(panel, fate, wanted, traded, exact, work=work)
         fates.append(fate)
     return _Tracked(tuple(fates), traded)
 
@@ -250,8 +254,8 @@ def _worst(panel: Panel, marks: jax.Array) -> Margins:
 
     Profit less requirement of a long rises with its mark, because rates are below the warning level
     and hence below 1; that of a short falls, and a coin's value rises. So each slot is worst at the
-    low or the high of its asset, and the sum over slots is nowhere in the box below the sum at those
-    corners. The same holds for the warning level times equity, less requirement.
+    low or the high of its asset, and the sum over slots is nowhere in the box below the sum at
+    those corners. The same holds for the warning level times equity, less requirement.
     """
     corners = jnp.stack([marks.min(axis=2), marks.max(axis=2)])
     return margins(panel, lambda asset, quantity: corners[(quantity < 0).astype(int), asset])
@@ -281,7 +285,7 @@ def step_verdict(
     broken = in_breach(*now, tolerance)
     hit = broken.any(axis=1, keepdims=True)
     first = jnp.argmax(broken, axis=1)[:, None]
-    open_steps = jnp.arange(broken.shape[1]) <= jnp.where(hit, first, broken.shape[1])
+    open_steps = jnp.arange(broken.shape[1])[None] <= jnp.where(hit, first, broken.shape[1])
     called = margin_call(*now, rules.warning) & open_steps
     at_breach = marks[:, paths, first[:, 0]]
     then = margins(panel, lambda asset, quantity: own_mark(at_breach, asset))
@@ -302,8 +306,7 @@ def _collect(world: World, tracked: _Tracked, marks: jax.Array) -> Outcome:
     """Join the panels of a world and value what is left at the horizon."""
     fates = tracked.fates
     equity = [
-        _equity_at_end(panel, fate, marks)
-        for panel, fate in zip(world.panels, fates, strict=True)
+        _equity_at_end(panel, fate, marks) for panel, fate in zip(world.panels, fates, strict=True)
     ]
 
     def joined(parts: list[jax.Array]) -> jax.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +13,15 @@ from stress.engine.block import Schedule
 from stress.keys import MARKET, path_keys, step_keys, step_normals
 from stress.market import PriceModel
 
-__all__ = ["price_paths", "walk"]
+__all__ = ["Walk", "price_paths", "walk"]
+
+Walk: TypeAlias = tuple[Any, jax.Array]
+"""The model's state, and log prices relative to the start, (assets, paths)."""
 
 
 def walk(
     model: PriceModel, seed: jax.Array, paths: jax.Array, schedule: Schedule
-) -> tuple[tuple, Callable[[tuple, jax.Array], tuple[tuple, jax.Array]]]:
+) -> tuple[Walk, Callable[[Walk, jax.Array], tuple[Walk, jax.Array]]]:
     """Return the start of a walk and the function that takes it through one time block.
 
     The function maps ``(walk, block number)`` to ``(walk, levels)`` with log prices relative to the
@@ -29,7 +33,7 @@ def walk(
     # a running sum as a matrix product: several times faster than a scan
     summing = jnp.tril(jnp.ones((schedule.block, schedule.block), dtype))
 
-    def advance(state: tuple, number: jax.Array) -> tuple[tuple, jax.Array]:
+    def advance(state: Walk, number: jax.Array) -> tuple[Walk, jax.Array]:
         model_state, level = state
         steps = number * schedule.block + jnp.arange(schedule.block) + 1
         normals = step_normals(keys, steps, assets).astype(dtype)
@@ -39,7 +43,7 @@ def walk(
             (normals, step_keys(keys, steps)),
         )
         moving = jnp.where((steps <= schedule.steps)[:, None, None], returns, 0)
-        levels = level + jnp.einsum("ts,sap->tap", summing, moving, precision="highest")
+        levels = level[None] + jnp.einsum("ts,sap->tap", summing, moving, precision="highest")
         return (model_state, levels[-1]), levels
 
     start = (model.init(paths), jnp.zeros((assets, paths.shape[0]), dtype))
@@ -70,5 +74,5 @@ def price_paths(
     _, levels = jax.lax.scan(advance, start, jnp.arange(schedule.blocks))
     levels = levels.reshape(-1, *levels.shape[2:])[: schedule.steps]
     now = jnp.broadcast_to(price[:, None], levels.shape[1:])
-    nodes = jnp.concatenate([now[None], price[:, None] * jnp.exp(levels)])
+    nodes = jnp.concatenate([now[None], price[None, :, None] * jnp.exp(levels)])
     return jnp.transpose(nodes, (2, 0, 1))

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from stress.engine.block import Schedule
 from stress.engine.panels import World, margins
-from stress.engine.paths import walk
+from stress.engine.paths import Walk, walk
 from stress.margin import margin_ratio
 from stress.market import PriceModel
 
@@ -39,7 +39,7 @@ def margin_ratios(
         ]
         return jnp.concatenate(by_panel)[world.order]
 
-    def after_block(walked: tuple, number: jax.Array) -> tuple[tuple, jax.Array]:
+    def after_block(walked: Walk, number: jax.Array) -> tuple[Walk, jax.Array]:
         walked, levels = advance(walked, number)
         return walked, ratios_at(price[:, None] * jnp.exp(levels[-1]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +11,8 @@ from stress.engine.fate import Fate, Verdict
 from stress.engine.panels import Panel, over_slots, own_mark
 
 __all__ = ["Exact", "each_survivor"]
+
+Carry: TypeAlias = tuple[jax.Array, Fate, jax.Array]
 
 _BUDGET = 1 << 16
 """(pair, step) evaluations at once: about what stays in a core's second-level cache."""
@@ -62,10 +64,10 @@ def each_survivor(
     count = survivors.sum()
     numbers = jnp.nonzero(survivors, size=padded, fill_value=wanted.size)[0].astype(jnp.int32)
 
-    def some_left(carry: tuple) -> jax.Array:
+    def some_left(carry: Carry) -> jax.Array:
         return carry[0] < count
 
-    def evaluate(carry: tuple) -> tuple:
+    def evaluate(carry: Carry) -> Carry:
         done, fate, traded = carry
         pairs = jax.lax.dynamic_slice(numbers, (done,), (together,))
         pool, path = jnp.minimum(pairs // paths, panel.pools - 1), pairs % paths

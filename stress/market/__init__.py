@@ -10,7 +10,7 @@ __all__ = ["PriceModel"]
 
 
 class PriceModel(Protocol):
-    """What the engine asks of a price model; models are frozen dataclasses registered as pytrees."""
+    """What the engine asks of a price model: a frozen dataclass registered as a pytree."""
 
     @property
     def covariance_root(self) -> jax.Array:

@@ -2,7 +2,8 @@
 
 ``dS_a / S_a = drift_a dt + volatility_a dW_a``, ``E[S_T] = S_0 exp(drift T)``; the log return of a
 step of length ``dt`` is normal with mean ``(drift - volatility^2 / 2) dt`` and covariance
-``volatility_a volatility_b correlation_ab dt`` (Black and Scholes 1973; Glasserman 2003, section 3.2.3).
+``volatility_a volatility_b correlation_ab dt`` (Black and Scholes 1973; Glasserman 2003, section
+3.2.3).
 """
 
 from __future__ import annotations

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from stress.book.pools import Pools
-from stress.types import Floats, Integers
+from stress.types import Array, Floats, Integers
 
 __all__ = ["AccountBlock", "Ownership", "account_block"]
 
@@ -30,7 +31,7 @@ class Ownership:
 
     first: Integers
     bridged_pool: Integers
-    exists: np.ndarray
+    exists: Array
     initial_equity: Floats
 
     @classmethod
@@ -61,8 +62,8 @@ class AccountBlock:
     step
         (accounts, paths) first liquidation among the account's pools; -1 never.
     liquidated
-        (accounts, paths) 1 where liquidated, else 0; under ``bridge`` monitoring, for an account with
-        one pool of positions, the probability of it given the path's nodes.
+        (accounts, paths) 1 where liquidated, else 0; under ``bridge`` monitoring, for an account
+        with one pool of positions, the probability of it given the path's nodes.
     called
         (accounts, paths) the same for a margin call.
     bankrupt
@@ -82,7 +83,7 @@ class AccountBlock:
     step: Integers
     liquidated: Floats
     called: Floats
-    bankrupt: np.ndarray
+    bankrupt: Array
     loss: Floats
     deficit: Floats
     closed: Floats
@@ -96,13 +97,13 @@ class AccountBlock:
         return self.step.shape[1]
 
     @property
-    def hit(self) -> np.ndarray:
+    def hit(self) -> Array:
         """(accounts, paths) whether liquidated, drawn where the path's nodes leave it open."""
         return self.step >= 0
 
 
 def account_block(
-    outcome, ownership: Ownership, tolerance_usd: Floats, paths: int
+    outcome: Any, ownership: Ownership, tolerance_usd: Floats, paths: int
 ) -> AccountBlock:
     """Add the pools of an ``engine.passage.Outcome`` up to accounts.
 
@@ -142,7 +143,7 @@ def account_block(
     )
 
 
-def _weighted(hits: np.ndarray, log_weight, ownership: Ownership, paths: int) -> Floats:
+def _weighted(hits: Array, log_weight: Any, ownership: Ownership, paths: int) -> Floats:
     """Return hits as numbers, replaced by one minus the survival weight where there is one."""
     weights = np.asarray(log_weight)[:, :paths]
     numbers = hits.astype(np.float64)
@@ -153,7 +154,7 @@ def _weighted(hits: np.ndarray, log_weight, ownership: Ownership, paths: int) ->
     return numbers
 
 
-def _least_excess(least, first: Integers, paths: int) -> Floats:
+def _least_excess(least: Any, first: Integers, paths: int) -> Floats:
     values = np.asarray(least)[:, :paths].astype(np.float64)
     if not values.shape[0]:
         return values

@@ -6,7 +6,7 @@ import numpy as np
 
 from stress.measure.block import AccountBlock
 from stress.measure.world import Findings
-from stress.types import Floats
+from stress.types import Array, Floats
 
 __all__ = ["DetailMeasure"]
 
@@ -15,7 +15,7 @@ class DetailMeasure:
     """Path by path, account by account: memory grows with their product."""
 
     def __init__(self) -> None:
-        self._parts: dict[str, list[Floats]] = {}
+        self._parts: dict[str, list[Array]] = {}
 
     def update(self, block: AccountBlock, mark_end: Floats) -> None:
         """Add one block of paths; ``mark_end`` is (assets, paths), USD."""

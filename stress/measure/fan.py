@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stress.measure.world import Grouping
-from stress.types import Floats
+from stress.types import Array, Floats
 
 __all__ = ["FanMeasure"]
 
@@ -33,7 +33,7 @@ class FanMeasure:
         self.counts = np.zeros((grouping.groups, times, self._bins), np.int64)
         self.paths = 0
 
-    def update(self, ratio: Floats, first: np.ndarray) -> None:
+    def update(self, ratio: Floats, first: Array) -> None:
         """Add (times, pools, paths) ratios; ``first`` is (accounts,) each account's first pool."""
         largest = np.maximum.reduceat(ratio, first, axis=1)[:, self.grouping.exists]
         member = self.grouping.member[self.grouping.exists]
@@ -52,9 +52,10 @@ class FanMeasure:
         self.paths += other.paths
 
     def finish(self, quantiles: tuple[float, ...]) -> Floats:
-        """Return (groups, times, quantiles) margin ratios; inf where liquidated, 0 without positions.
+        """Return (groups, times, quantiles) margin ratios.
 
-        The value is the middle of the bin of the order statistic.
+        Infinite where liquidated, 0 without positions; else the middle of the bin of the order
+        statistic.
         """
         running = self.counts.cumsum(axis=2)
         middle = 10 ** (_LOW + (np.arange(self._bins) - 0.5) / _PER_DECADE)

@@ -6,28 +6,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stress.measure.moments import Estimate, Moments
+from stress.measure.moments import Estimate
 from stress.measure.world import WorldMeasure
 from stress.scenario.schema import Limits
-from stress.types import Floats
+from stress.types import Array
 
 __all__ = ["Judgement", "judge"]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One limit: the estimate it is judged by, its interval, and the verdict.
+    """One limit, the estimate that it is judged by with its bounds, and the verdict.
 
-    ``breached``: the estimate is over the threshold. ``resolved``: the interval does not straddle
-    it, so more paths would not be expected to change the verdict. ``where`` is the account or group
-    that attains a maximum.
+    ``where`` is the account or group that attains a maximum.
     """
 
     name: str
+    threshold: float
     value: float
     lower: float
     upper: float
-    threshold: float
     where: str = ""
 
     @property
@@ -37,19 +35,14 @@ class Judgement:
 
     @property
     def resolved(self) -> bool:
-        """Whether estimate and interval lie on one side of the threshold."""
-        return self.upper <= self.threshold or (self.breached and self.lower > self.threshold)
-
-    @property
-    def kept(self) -> bool:
-        """Whether the upper bound is not over the threshold."""
-        return self.upper <= self.threshold
+        """Whether estimate and bounds lie on one side: more paths would not change the verdict."""
+        return self.lower > self.threshold if self.breached else self.upper <= self.threshold
 
 
 def judge(
     limits: Limits,
     measure: WorldMeasure,
-    book: dict[str, Estimate | Floats],
+    book: dict[str, Estimate | Array],
     accounts: tuple[str, ...],
     groups: tuple[str, ...],
 ) -> tuple[Judgement, ...]:
@@ -66,63 +59,54 @@ def judge(
     accounts, groups
         Labels.
     """
-    judged = []
-    confidence = measure.request.confidence
-    threshold = limits.max_account_liquidation_probability
-    if threshold is not None:
-        largest = _largest(measure.by_account["liquidation"], confidence, measure.grouping.exists)
-        judged.append(
-            Judgement(
-                "max_account_liquidation_probability",
-                *largest[1:],
-                threshold=threshold,
-                where=accounts[largest[0]],
-            )
-        )
-    named = limits.max_group_any_liquidation_probability
-    for group, threshold in named.items():
-        # each of several simultaneous statements gets its share of the error
-        shared = 1 - (1 - confidence) / len(named)
-        estimate = measure.by_group["any"].finish_probability(shared)
-        number = groups.index(group)
-        judged.append(
-            Judgement(
-                f"max_group_any_liquidation_probability.{group}",
-                float(estimate.value[number]),
-                *map(float, estimate.interval[number]),
-                threshold=threshold,
-                where=group,
-            )
-        )
+    judged = [*_accounts(limits, measure, accounts), *_groups(limits, measure, groups)]
     for name, variable in (
         ("max_expected_shortfall", "total_loss_expected_shortfall"),
         ("max_uncovered_loss", "uncovered_loss_value_at_risk"),
     ):
-        threshold = getattr(limits, name)
-        estimate = book[variable]
+        threshold, estimate = getattr(limits, name), book[variable]
         if threshold is not None and isinstance(estimate, Estimate):
+            lower, upper = estimate.interval[-1]
             judged.append(
-                Judgement(
-                    name,
-                    float(estimate.value[-1]),
-                    *map(float, estimate.interval[-1]),
-                    threshold=threshold,
-                )
+                Judgement(name, threshold, float(estimate.value[-1]), float(lower), float(upper))
             )
     return tuple(judged)
 
 
-def _largest(
-    moments: Moments, confidence: float, exists: np.ndarray
-) -> tuple[int, float, float, float]:
-    """Return the account with the largest estimate, and the estimate with a bound for the maximum.
+def _accounts(limits: Limits, measure: WorldMeasure, accounts: tuple[str, ...]) -> list[Judgement]:
+    """Judge the largest account's probability.
 
-    The upper bound is the largest of all accounts' upper bounds at the Bonferroni level, so with the
-    stated confidence no account's probability is above it; the lower bound likewise.
+    The bounds are the largest of all accounts' bounds at the Bonferroni level: with the stated
+    confidence no account's probability is above the upper one.
     """
-    shared = 1 - (1 - confidence) / max(int(exists.sum()), 1)
-    estimate = moments.finish_probability(shared)
-    value = np.where(exists, estimate.value, -1.0)
-    account = int(np.argmax(value))
-    bounds = np.where(exists[:, None], estimate.interval, 0.0)
-    return account, float(value[account]), *map(float, bounds.max(axis=0))
+    threshold = limits.max_account_liquidation_probability
+    exists = measure.grouping.exists
+    if threshold is None or not exists.any():
+        return []
+    shared = _bonferroni(measure.request.confidence, int(exists.sum()))
+    estimate = measure.by_account["liquidation"].finish_probability(shared)
+    worst = int(np.argmax(np.where(exists, estimate.value, -1.0)))
+    lower, upper = estimate.interval[exists].max(axis=0)
+    name, value = "max_account_liquidation_probability", float(estimate.value[worst])
+    return [Judgement(name, threshold, value, float(lower), float(upper), accounts[worst])]
+
+
+def _groups(limits: Limits, measure: WorldMeasure, groups: tuple[str, ...]) -> list[Judgement]:
+    """Judge every named group, each at its share of the error."""
+    name = "max_group_any_liquidation_probability"
+    thresholds = limits.max_group_any_liquidation_probability
+    shared = _bonferroni(measure.request.confidence, len(thresholds))
+    estimate = measure.by_group["any"].finish_probability(shared)
+    judged = []
+    for group, threshold in thresholds.items():
+        number = groups.index(group)
+        lower, upper = estimate.interval[number]
+        value = float(estimate.value[number])
+        judged.append(
+            Judgement(f"{name}.{group}", threshold, value, float(lower), float(upper), group)
+        )
+    return judged
+
+
+def _bonferroni(confidence: float, statements: int) -> float:
+    return 1 - (1 - confidence) / max(statements, 1)

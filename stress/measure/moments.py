@@ -61,9 +61,7 @@ class Moments:
 
     def finish_mean(self, confidence: float) -> Estimate:
         """Return the mean with its normal interval."""
-        return Estimate(
-            self.mean, mean_interval(self.mean, self.variance, self.count, confidence)
-        )
+        return Estimate(self.mean, mean_interval(self.mean, self.variance, self.count, confidence))
 
     def finish_probability(self, confidence: float) -> Estimate:
         """Return the mean of hits or weights as a probability with its interval."""

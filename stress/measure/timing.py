@@ -28,8 +28,8 @@ class TimeGrid:
     Attributes
     ----------
     counted
-        (times,) steps, ascending from 0 to the horizon: a liquidation counts at the first of them that
-        is not before it.
+        (times,) steps, ascending from 0 to the horizon: a liquidation counts at the first of them
+        that is not before it.
     shown
         (shown,) steps of the curves, a subset of ``counted``.
     step_days

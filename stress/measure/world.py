@@ -14,11 +14,11 @@ from stress.measure.block import AccountBlock
 from stress.measure.moments import Estimate, Moments
 from stress.measure.tail import UpperTail
 from stress.measure.timing import LiquidationTimes, TimeGrid
-from stress.types import Floats, Integers, Precision
+from stress.types import Array, Floats, Integers, Precision
 
 __all__ = ["Findings", "Grouping", "Request", "WorldMeasure"]
 
-Findings = dict[str, dict[str, "Estimate | Floats"]]
+Findings = dict[str, dict[str, Estimate | Array]]
 """Result group -> variable -> estimate or plain array."""
 
 SHARES = (0.01, 0.05, 0.10, 0.25, 0.50)
@@ -27,8 +27,11 @@ SHARES = (0.01, 0.05, 0.10, 0.25, 0.50)
 
 @dataclass(frozen=True)
 class Request:
-    """What a run asks of its measures: ``levels``, ``quantiles`` and ``confidence`` as in the
-    scenario, the number of paths to come, the time grid and the precision of what is stored."""
+    """What a run asks of its measures.
+
+    ``levels``, ``quantiles`` and ``confidence`` as in the scenario, the number of ``paths`` to
+    come, the time ``grid`` and the ``precision`` of what is stored.
+    """
 
     levels: tuple[float, ...]
     quantiles: tuple[float, ...]
@@ -51,7 +54,7 @@ class Grouping:
         (accounts,) accounts that count in this world; the others are left out of sums and means.
     """
 
-    def __init__(self, account_group: Integers, groups: int, exists: np.ndarray) -> None:
+    def __init__(self, account_group: Integers, groups: int, exists: Array) -> None:
         self.groups = groups
         self.member = account_group
         self.exists = exists
@@ -140,7 +143,7 @@ class WorldMeasure:
         with np.errstate(invalid="ignore"):
             return counts.cumsum(axis=1) / grouping.accounts[:, None, None].astype(float)
 
-    def _record(self, block: AccountBlock, hit: np.ndarray) -> None:
+    def _record(self, block: AccountBlock, hit: Array) -> None:
         loss = np.where(self.grouping.exists[:, None], block.loss, 0.0)
         for name, numbers in (
             ("liquidated_accounts", hit.sum(axis=0)),
@@ -184,10 +187,10 @@ class WorldMeasure:
     def _probability(self, moments: Moments) -> Estimate:
         return moments.finish_probability(self.request.confidence)
 
-    def _finish_accounts(self) -> dict[str, Estimate | Floats]:
+    def _finish_accounts(self) -> dict[str, Estimate | Array]:
         request, moments = self.request, self.by_account
         at_risk, shortfall = self.tail.finish()
-        found: dict[str, Estimate | Floats] = {
+        found: dict[str, Estimate | Array] = {
             "liquidation_probability": self._probability(moments["liquidation"]),
             "liquidation_probability_by_step": self.times.by_step(
                 moments["liquidation"].count, request.confidence
@@ -203,7 +206,7 @@ class WorldMeasure:
         }
         return {name: _only(estimate, self.grouping.exists) for name, estimate in found.items()}
 
-    def _finish_groups(self) -> dict[str, Estimate | Floats]:
+    def _finish_groups(self) -> dict[str, Estimate | Array]:
         moments, trials = self.by_group, self.by_group["any"].count
         share = self.joint / max(trials, 1)
         joint = Moments(trials, share, trials * share * (1 - share))
@@ -216,8 +219,8 @@ class WorldMeasure:
             "expected_loss": self._mean(moments["loss"]),
         }
 
-    def _finish_book(self, paths: dict[str, Floats]) -> dict[str, Estimate | Floats]:
-        found: dict[str, Estimate | Floats] = {
+    def _finish_book(self, paths: dict[str, Floats]) -> dict[str, Estimate | Array]:
+        found: dict[str, Estimate | Array] = {
             "liquidation_probability": self._probability(self.book["liquidation"]),
             "any_liquidation_probability": self._probability(self.book["any"]),
             "liquidated_share_probability": self._probability(self._shares(paths)),
@@ -251,12 +254,12 @@ class WorldMeasure:
         )
 
 
-def _mean_over_accounts(numbers: Floats, exists: np.ndarray) -> Floats:
+def _mean_over_accounts(numbers: Floats, exists: Array) -> Floats:
     """Return (paths,) means: the path is the independent unit, accounts on one path are not."""
     return numbers[exists].mean(axis=0) if exists.any() else np.zeros(numbers.shape[1])
 
 
-def _only(estimate: Estimate | Floats, exists: np.ndarray) -> Estimate | Floats:
+def _only(estimate: Estimate | Array, exists: Array) -> Estimate | Array:
     """Put NaN in place of accounts that do not exist in the world."""
     if exists.all() or not isinstance(estimate, Estimate):
         return estimate

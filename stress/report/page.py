@@ -103,7 +103,7 @@ def _figure(drawing: Drawing) -> Markup:
 def _cell(cell: Cell, column: Column) -> _CellView:
     number = cell.value if isinstance(cell, Estimate) else cell
     # A NaN has no key: it sorts behind everything else.
-    key = repr(number) if isinstance(number, float) and not math.isnan(number) else ""
+    key = repr(float(number)) if isinstance(number, float) and not math.isnan(number) else ""
     return _CellView(shown(column.kind, cell), key, column.kind)
 
 

@@ -165,10 +165,8 @@ def _ratio(ratio: Estimate) -> Shown:
 
 def _number(number: Estimate) -> Shown:
     size = abs(number.value)
-    if number.value == round(number.value) and size < 1e15:
+    if not math.isfinite(size) or number.value == round(number.value):
         return Shown(_fixed(number.value, 0), _between(number, 0))
-    if not math.isfinite(size):
-        return Shown(_fixed(number.value, 0))
     return Shown(_fixed(number.value, min(max(3 - _magnitude(size), 0), 8)))
 
 

@@ -11,11 +11,11 @@ import xarray as xr
 from stress.measure.moments import Estimate
 from stress.measure.world import Findings
 from stress.result.schema import BOUNDS, WORLD_PREFIX, find
-from stress.types import Floats, Mode
+from stress.types import Array, Mode
 
 __all__ = ["assemble", "prefixed"]
 
-Labels = Mapping[str, Sequence[Any] | Floats]
+Labels = Mapping[str, Sequence[Any] | Array]
 
 
 def prefixed(findings: Findings, world: Mode) -> Findings:
@@ -24,9 +24,7 @@ def prefixed(findings: Findings, world: Mode) -> Findings:
     assert prefix in WORLD_PREFIX
     return {
         group: {
-            prefix + name: value
-            for name, value in variables.items()
-            if find(group, name).compared
+            prefix + name: value for name, value in variables.items() if find(group, name).compared
         }
         for group, variables in findings.items()
     }
@@ -71,9 +69,7 @@ def assemble(
     return xr.DataTree.from_dict(datasets, name="margin-stress")
 
 
-def _dataset(
-    group: str, variables: Mapping[str, Estimate | Floats], labels: Labels
-) -> xr.Dataset:
+def _dataset(group: str, variables: Mapping[str, Estimate | Array], labels: Labels) -> xr.Dataset:
     arrays: dict[str, xr.DataArray] = {}
     for name, value in variables.items():
         spec = find(group, name)
@@ -92,7 +88,7 @@ def _dataset(
 
 
 def _labelled(
-    numbers: Floats, dims: tuple[str, ...], labels: Labels, attrs: dict[str, str]
+    numbers: Array, dims: tuple[str, ...], labels: Labels, attrs: dict[str, str]
 ) -> xr.DataArray:
     known = {**labels, "bound": BOUNDS}
     # the path number is its position: a coordinate would only repeat it

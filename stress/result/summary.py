@@ -56,7 +56,7 @@ def limit_rows(tree: xr.DataTree) -> list[dict[str, Any]]:
     """Return the judged limits as rows."""
     if "limits" not in tree.children:
         return []
-    node = tree["limits"]
+    node = tree["limits"].to_dataset()
     rows = []
     for number, name in enumerate(node["limit"].values):
         row = {key: node[key].values[number] for key in ("value", "threshold")}
@@ -80,7 +80,7 @@ def to_json(summary: dict[str, Any]) -> str:
 
 
 def _three(tree: xr.DataTree, name: str) -> dict[str, float | None]:
-    node = tree["book"]
+    node = tree["book"].to_dataset()
     lower, upper = node[f"{name}_interval"].values
     return {
         "estimate": _finite(node[name].values),

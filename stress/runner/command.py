@@ -1,4 +1,4 @@
-"""``margin-stress run FILE...``: simulate, write the run folders, print what a person reads first."""
+"""``margin-stress run FILE...``: simulate, write the run folders, print the headlines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import xarray as xr
 
 from stress.errors import InputError, Interrupted
-from stress.result.summary import summarise, to_json
+from stress.result.summary import summarise
 from stress.runner.device import use_precision
 from stress.runner.folder import RunFolder
 from stress.runner.progress import Progress, Silent

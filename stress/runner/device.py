@@ -57,7 +57,7 @@ def require_precision(precision: Precision) -> None:
     InputError
         If ``jax_enable_x64`` is off: it is global, so a library function must not set it.
     """
-    if precision == "float64" and not jax.config.jax_enable_x64:
+    if precision == "float64" and not jax.config.read("jax_enable_x64"):
         raise InputError(
             'precision "float64" needs 64-bit numbers in JAX, which are off',
             key="simulation.precision",

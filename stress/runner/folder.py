@@ -100,10 +100,8 @@ class RunFolder:
     def write(self, tree: xr.DataTree, scenario: Scenario) -> Path:
         """Write the result, its summary, the resolved scenario and the report; return its path."""
         save_result(tree, self.path)
-        for name, text in (
-            ("summary.json", to_json(summarise(tree))),
-            ("scenario.toml", resolved_toml(scenario)),
-        ):
-            atomically(self.path / name, lambda to, text=text: to.write_text(text, "utf-8"))
+        summary, resolved = to_json(summarise(tree)), resolved_toml(scenario)
+        atomically(self.path / "summary.json", lambda to: to.write_text(summary, "utf-8"))
+        atomically(self.path / "scenario.toml", lambda to: to.write_text(resolved, "utf-8"))
         write_report(tree, self.path / REPORT)
         return self.path / REPORT

@@ -21,7 +21,7 @@ from stress.runner.measured import Measured
 from stress.runner.prepare import Job
 from stress.scenario.resolve import input_hashes, resolved_toml
 from stress.scenario.schema import MarginLevel, Scenario
-from stress.types import Mode
+from stress.types import Array, Mode
 
 __all__ = ["label"]
 
@@ -110,7 +110,7 @@ def _start(job: Job) -> Findings:
     }
 
 
-def _text(values: object) -> np.ndarray:
+def _text(values: object) -> Array:
     return np.asarray(values, dtype=str)
 
 
@@ -129,13 +129,13 @@ def _limits(judged: tuple[Judgement, ...]) -> Findings:
     }
 
 
-def _fan_days(job: Job) -> np.ndarray:
+def _fan_days(job: Job) -> Array:
     schedule = job.schedule
     steps = np.minimum(np.arange(schedule.blocks + 1) * schedule.block, schedule.steps)
     return steps * job.request.grid.step_days
 
 
-def _labels(job: Job, judged: tuple[Judgement, ...]) -> dict[str, object]:
+def _labels(job: Job, judged: tuple[Judgement, ...]) -> dict[str, Array]:
     book, grid = job.book, job.request.grid
     return {
         "step": grid.shown * grid.step_days,
@@ -195,10 +195,13 @@ def _attributes(job: Job, measured: Measured) -> dict[str, str | int | float]:
 
 def _venue(scenario: Scenario) -> dict[str, str | float]:
     trigger = scenario.venue.trigger
-    if isinstance(trigger, MarginLevel):
-        trigger = f"margin level below {trigger.margin_level:g}"
+    shown = (
+        f"margin level below {trigger.margin_level:g}"
+        if isinstance(trigger, MarginLevel)
+        else trigger
+    )
     return {
-        "trigger": trigger,
+        "trigger": shown,
         "amount": scenario.venue.amount,
         "fee": scenario.venue.fee,
         "warning": scenario.venue.warning,

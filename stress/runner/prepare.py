@@ -31,8 +31,8 @@ __all__ = ["Job", "WorldJob", "prepare"]
 class WorldJob:
     """One world that is simulated.
 
-    ``pools`` and ``world`` are its margin pools, as arrays and as panels; ``tolerance_usd`` (pools,)
-    is the deficit above which a pool counts as bankrupt.
+    ``pools`` and ``world`` are its margin pools, as arrays and as panels; ``tolerance_usd``
+    (pools,) is the deficit above which a pool counts as bankrupt.
     """
 
     pools: Pools

@@ -48,10 +48,11 @@ def simulate_prices(
         precision=scenario.simulation.precision,
     )
     seed = jnp.asarray(scenario.simulation.seed, jnp.uint32)
+    block = path_block(next(iter(price.devices())).platform)
     total = scenario.simulation.paths if paths is None else paths
     parts = [
         np.asarray(price_paths(model, price, seed, numbers, schedule=schedule))[:count]
-        for numbers, count in path_blocks(total, path_block(price.device.platform))
+        for numbers, count in path_blocks(total, block)
     ]
     days = 365.0 * setting.step_years * np.arange(setting.steps + 1)
     return xr.DataArray(

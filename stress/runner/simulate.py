@@ -15,7 +15,6 @@ import xarray as xr
 from stress.engine.block import Schedule
 from stress.engine.passage import first_passage
 from stress.engine.ratios import margin_ratios
-from stress.errors import InputError
 from stress.market import PriceModel
 from stress.measure.block import AccountBlock, account_block
 from stress.measure.detail import DetailMeasure
@@ -30,7 +29,7 @@ from stress.runner.prepare import Job, prepare
 from stress.runner.progress import Silent
 from stress.scenario.load import load_scenario, with_options
 from stress.scenario.schema import Scenario
-from stress.types import Integers, Mode
+from stress.types import Array, Integers, Mode
 
 __all__ = ["measure", "run", "simulate"]
 
@@ -60,8 +59,8 @@ def run(
     paths, seed, mode
         Used instead of what the scenario says.
     market
-        A price model (``stress.market.PriceModel``) in the scenario's precision, used instead of the
-        scenario's.
+        A price model (``stress.market.PriceModel``) in the scenario's precision, used instead of
+        the scenario's.
     device
         ``"cpu"``, ``"gpu"``, or None for JAX's own choice.
 
@@ -72,8 +71,8 @@ def run(
     Raises
     ------
     InputError
-        If the scenario or one of its files cannot be used, the device is absent, or float64 is asked
-        for while JAX computes in 32 bits.
+        If the scenario or one of its files cannot be used, the device is absent, or float64 is
+        asked for while JAX computes in 32 bits.
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
@@ -105,7 +104,7 @@ def simulate(
 
 def measure(job: Job, progress: Silent) -> Measured:
     """Simulate every block of paths and fold it into the measures, in order."""
-    device = job.price.device
+    device = next(iter(job.price.devices()))
     measured = _empty(job, device)
     block = path_block(device.platform)
     seed = jnp.asarray(job.scenario.simulation.seed, jnp.uint32)
@@ -179,7 +178,7 @@ def _absorb(job: Job, measured: Measured, outcome: Any, ratios: Any, count: int)
     return count
 
 
-def _liquidated_by(step: Integers, schedule: Schedule) -> np.ndarray:
+def _liquidated_by(step: Integers, schedule: Schedule) -> Array:
     """Return (blocks + 1, pools, paths) whether a pool is liquidated by the end of each block."""
     ends = np.arange(schedule.blocks + 1) * schedule.block
     return (step >= 0) & (step <= ends[:, None, None])

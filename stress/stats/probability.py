@@ -48,9 +48,7 @@ def wilson(estimate: Floats, trials: Floats, confidence: float) -> Floats:
     return np.stack([lower, upper], axis=-1)
 
 
-def probability_interval(
-    mean: Floats, variance: Floats, trials: int, confidence: float
-) -> Floats:
+def probability_interval(mean: Floats, variance: Floats, trials: int, confidence: float) -> Floats:
     """Return the interval of a probability estimated by the mean of hits or survival weights.
 
     Weights vary less than hits of the same mean: ``p (1 - p)`` over their sample variance says how

@@ -15,9 +15,9 @@ def quantile_ranks(trials: int, level: float, confidence: float) -> tuple[int, i
     """Return the ranks (1 is the smallest) of a quantile's estimate and of its interval.
 
     The number of observations not above the true quantile is binomial, so the interval between two
-    order statistics covers it with a known probability whatever the distribution (David and Nagaraja
-    2003, section 7.1). A rank of 0 or ``trials + 1`` means that the sample is too small for that
-    bound.
+    order statistics covers it with a known probability whatever the distribution (David and
+    Nagaraja 2003, section 7.1). A rank of 0 or ``trials + 1`` means that the sample is too small
+    for that bound.
 
     Returns
     -------
@@ -67,8 +67,8 @@ def expected_shortfall(
     """Return the mean loss beyond the quantile at a level and its interval.
 
     ``ES = v + E[(L - v)+] / (1 - level)`` with v the sample quantile; its standard error is that of
-    the mean excess, ``sd((L - v)+) / ((1 - level) sqrt(n))``, because the derivative in v vanishes at
-    the quantile (Rockafellar and Uryasev 2000; Hong and Liu 2009).
+    the mean excess, ``sd((L - v)+) / ((1 - level) sqrt(n))``, because the derivative in v vanishes
+    at the quantile (Rockafellar and Uryasev 2000; Hong and Liu 2009).
 
     Parameters and returns as ``value_at_risk``.
     """

@@ -28,8 +28,8 @@ def time_quantiles(
 
     Returns
     -------
-    (rows,) the order statistic of rank ceil(level * events), and (rows, 2) the order statistics that
-    bound it, as in ``tail.quantile_ranks``.
+    (rows,) the order statistic of rank ceil(level * events), and (rows, 2) the order statistics
+    that bound it, as in ``tail.quantile_ranks``.
     """
     running = np.cumsum(counts, axis=1)
     events = running[:, -1]

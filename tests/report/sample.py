@@ -196,7 +196,7 @@ def _positions(accounts: Sequence[str], assets: Sequence[str], rng: np.random.Ge
     count = len(names)
     out = _Group("positions", {"position": names})
     price, distance = np.exp(rng.normal(2, 4, count)), rng.uniform(-0.6, 0.6, count)
-    distance[::7] = np.nan
+    distance[3::7] = np.nan
     out.put("account", list(accounts))
     out.put("asset", [assets[index % len(assets)] for index in range(count)])
     out.put("quantity", rng.normal(0, 30, count))

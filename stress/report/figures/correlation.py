@@ -27,7 +27,7 @@ def correlation(tree: xr.DataTree) -> go.Figure:
     names = [label(name) for name in labels(data, "asset", order)]
     matrix = numbers(data, "correlation")[np.ix_(order, order)]
     written = len(order) <= _MOST_WRITTEN
-    figure = blank(150 + (30 * max(len(order), 3) if written else min(22 * len(order), 640)))
+    figure = blank(90 + (30 * max(len(order), 3) if written else min(22 * len(order), 640)))
     figure.add_trace(
         go.Heatmap(
             z=np.round(matrix, 3),
@@ -38,17 +38,8 @@ def correlation(tree: xr.DataTree) -> go.Figure:
             textfont={"size": 10},
             xgap=1,
             ygap=1,
-            colorbar={
-                "title": {"text": "correlation", "side": "top"},
-                "orientation": "h",
-                "x": 0,
-                "xanchor": "left",
-                "y": 1.01,
-                "yanchor": "bottom",
-                "len": 0.5,
-                "thickness": 10,
-                "tickvals": [-1, -0.5, 0, 0.5, 1],
-            },
+            showscale=not written,
+            colorbar={"thickness": 8, "tickvals": [-1, 0, 1], "xpad": 4, "ypad": 0},
             hovertext=[[f"{row} and {column}: " for column in names] for row in names],
             hovertemplate="%{hovertext}%{z:.2f}<extra></extra>",
         )
@@ -62,7 +53,6 @@ def _axes(figure: go.Figure, names: list[str]) -> None:
     many = len(names) > _MOST_NAMED
     figure.update_yaxes(
         title_text="asset",
-        # Not autorange="reversed", under which Plotly draws the other axis' title into the map.
         range=[len(names) - 0.5, -0.5],
         tickfont={"size": 9 if many else 12},
         **ticks,

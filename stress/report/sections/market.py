@@ -33,7 +33,12 @@ def _drawings(tree: xr.DataTree) -> tuple[Drawing, ...]:
         )
     if has(tree, "assets", "correlation") and dataset(tree, "assets").sizes["asset"] > 1:
         found.append(
-            Drawing("correlation", figures.correlation(tree), "Correlation of log returns.")
+            Drawing(
+                "correlation",
+                figures.correlation(tree),
+                "Correlation of log returns: blue where assets move together, white where they do "
+                "not, orange where they move against each other.",
+            )
         )
     if has(tree, "assets", "net_position", "gross_position"):
         found.append(

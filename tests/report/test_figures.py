@@ -1,0 +1,109 @@
+"""Figures on their own, as a notebook uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+import xarray as xr
+
+import stress.report
+from stress.errors import InputError
+from stress.report import figures
+
+from .sample import sample_tree
+
+UNITS = ("(%)", "($", "(days)", "(log scale)", "(percentage points)")
+UNITLESS = ("group", "account", "asset", "margin ratio")
+
+
+@pytest.fixture(scope="module")
+def tree() -> xr.DataTree:
+    return sample_tree(40)
+
+
+def _axes(figure: go.Figure) -> list[Any]:
+    found = figure.to_dict()["layout"]
+    return [found[name] for name in found if name.startswith(("xaxis", "yaxis"))]
+
+
+@pytest.mark.parametrize("name", figures.__all__)
+def test_axes_say_what_they_measure_and_in_which_unit(name: str, tree: xr.DataTree) -> None:
+    figure = getattr(figures, name)(tree)
+    assert isinstance(figure, go.Figure)
+    titles = [axis.get("title", {}).get("text", "") for axis in _axes(figure)]
+    # Panels over one another share the lowest one's title.
+    shared = sum(axis.get("matches") is not None for axis in _axes(figure))
+    assert sum(not title for title in titles) <= shared
+    for title in filter(None, titles):
+        assert any(unit in title for unit in UNITS) or title.startswith(UNITLESS), title
+
+
+@pytest.mark.parametrize("name", figures.__all__)
+def test_figures_have_no_title_of_their_own(name: str, tree: xr.DataTree) -> None:
+    assert getattr(figures, name)(tree).layout.title.text is None
+
+
+def test_figures_are_reached_through_the_report(tree: xr.DataTree) -> None:
+    assert stress.report.figures is figures
+    assert stress.report.figures.liquidation_probability(tree).data
+
+
+def test_intervals_are_drawn_from_the_estimate(tree: xr.DataTree) -> None:
+    (worst,) = figures.worst_accounts(tree, accounts=1).data
+    found = tree["accounts"].to_dataset()
+    row = int(np.argmax(found["liquidation_probability"].values))
+    value = float(found["liquidation_probability"][row])
+    lower, upper = found["liquidation_probability_interval"].values[row]
+    assert worst.x[0] == value
+    assert worst.error_x.array[0] == pytest.approx(upper - value)
+    assert worst.error_x.arrayminus[0] == pytest.approx(value - lower)
+
+
+def test_a_name_is_shown_not_obeyed() -> None:
+    tree = sample_tree(3, names=["<a href='x'>one</a>"])
+    figure = figures.worst_accounts(tree)
+    assert "&lt;a href='x'&gt;one&lt;/a&gt;" in figure.layout.yaxis.ticktext
+    assert not any("<a" in text for trace in figure.data for text in trace.hovertext)
+
+
+def test_names_cut_to_the_same_text_keep_their_rows() -> None:
+    figure = figures.worst_accounts(sample_tree(2, names=["a" * 40 + "1", "a" * 40 + "2"]))
+    assert len(set(figure.layout.yaxis.ticktext)) == 1
+    rows = sorted(float(row) for trace in figure.data for row in trace.y)
+    assert rows == [0, 1]
+
+
+@pytest.mark.parametrize("draw", [figures.cross_against_isolated, figures.cross_minus_isolated])
+def test_without_a_compared_world_the_way_out_is_named(
+    draw: Callable[[xr.DataTree], go.Figure],
+) -> None:
+    with pytest.raises(InputError, match="compare"):
+        draw(sample_tree(3, compare=False))
+
+
+def test_liquidated_accounts_are_drawn_at_the_ceiling_of_the_fan(tree: xr.DataTree) -> None:
+    assert np.isinf(tree["fan"].to_dataset()["margin_ratio_quantile"].values).any()
+    heights = np.concatenate([trace.y for trace in figures.margin_ratio_fan(tree).data])
+    assert np.isfinite(heights).all()
+    assert heights.max() == 2
+
+
+def test_groups_keep_their_colour_on_every_figure(tree: xr.DataTree) -> None:
+    by_time = {trace.name: trace.line.color for trace in figures.liquidation_by_time(tree).data}
+    ranked = {trace.name: trace.line.color for trace in figures.ranked_accounts(tree).data}
+    cross = {trace.name: trace.marker.color for trace in figures.cross_against_isolated(tree).data}
+    for group in ("hedged", "basket", "directional"):
+        assert by_time[group] == ranked[group] == cross[group]
+
+
+def test_losses_that_are_all_alike_are_drawn() -> None:
+    tree = sample_tree(3)
+    found = tree["distribution"].to_dataset()
+    found["total_loss_edges"][:] = 0.0
+    tree["distribution"] = xr.DataTree(found)
+    bars = figures.loss_distribution(tree, "total").data[0]
+    assert (np.asarray(bars.width) > 0).all()
