@@ -1,0 +1,47 @@
+# Every target does its own set-up: a fresh machine needs Python 3.11, pip, venv, make and git.
+
+PYTHON ?= python3.11
+PYTHON := $(shell command -v $(PYTHON) || command -v python3)
+BIN := .venv/bin
+SCENARIO ?= scenarios/three_books.toml
+
+.PHONY: run test test-slow lint format bench lock clean
+
+run: .venv/installed
+	@$(BIN)/margin-stress run $(SCENARIO)
+
+test: .venv/installed
+	@$(BIN)/python -m pytest
+
+test-slow: .venv/installed
+	@$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: .venv/installed
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: .venv/installed
+	@$(BIN)/python -m benchmarks
+
+# the lock file holds one version and its hashes for every Python from 3.11 on
+lock:
+	@uv pip compile --universal --python-version 3.11 --extra calibrate --group dev \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet \
+		pyproject.toml --output-file requirements.lock
+
+.venv/installed: requirements.lock pyproject.toml
+	@test -d .venv || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
+	@touch $@
+
+clean:
+	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
