@@ -1,0 +1,376 @@
+"""Random books, seeded and for Hypothesis: scenario dict and tables, loaded as a user's would be.
+
+A book is drawn kind by kind (``KINDS``), and every book of the same kinds has pools of the same
+widths in the same places: the numbers differ, the shapes do not, so that a kernel is compiled once
+for all of them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from stress.scenario.load import load_scenario
+from stress.scenario.schema import Scenario
+
+__all__ = [
+    "ASSETS",
+    "KINDS",
+    "TIERS",
+    "Account",
+    "books",
+    "plain_scenario",
+    "random_book",
+    "seeds",
+    "tier_tables",
+    "write_book",
+]
+
+ASSETS = ("ONE", "TWO", "TEN", "ODD")
+PRICE = {"ONE": 128.0, "TWO": 60_000.0, "TEN": 2_500.0, "ODD": 0.37}
+VOLATILITY = {"ONE": 0.9, "TWO": 0.6, "TEN": 0.8, "ODD": 1.3}
+HAIRCUT = {"ONE": 0.05, "TWO": 0.0, "TEN": 0.1, "ODD": 0.5}
+CORRELATION = (
+    (1.0, 0.7, 0.6, 0.3),
+    (0.7, 1.0, 0.8, -0.2),
+    (0.6, 0.8, 1.0, 0.1),
+    (0.3, -0.2, 0.1, 1.0),
+)
+TIERS = {
+    # binary fractions, so that "exactly at its requirement" is exact in both precisions
+    "ONE": [{"floor": 0, "rate": 0.015625}, {"floor": 65_536, "rate": 0.03125}],
+    "TWO": [
+        {"floor": 0, "rate": 0.004},
+        {"floor": 50_000, "rate": 0.005},
+        {"floor": 200_000, "rate": 0.01},
+        {"floor": 600_000, "rate": 0.025},
+    ],
+    "default": [
+        {"floor": 0, "rate": 0.01},
+        {"floor": 10_000, "rate": 0.02},
+        {"floor": 100_000, "rate": 0.1},
+    ],
+}
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Account:
+    """One account: its cash, and rows of the tables of positions and coins without the account."""
+
+    cash: float
+    positions: list[Row] = field(default_factory=list)
+    coins: list[Row] = field(default_factory=list)
+
+
+def _position(
+    rng: np.random.Generator, *, asset: str | None = None, side: float | None = None
+) -> Row:
+    """Return a position of some hundred to a million dollars, entered within a tenth of the price."""
+    name = asset or str(rng.choice(ASSETS))
+    sign = side or float(rng.choice([-1.0, 1.0]))
+    notional = 10 ** rng.uniform(2.5, 6.0)
+    return {
+        "asset": name,
+        "quantity": sign * notional / PRICE[name],
+        "entry_price": PRICE[name] * rng.uniform(0.9, 1.1),
+    }
+
+
+def _gross(positions: Sequence[Row]) -> float:
+    return sum(abs(row["quantity"]) * PRICE[row["asset"]] for row in positions)
+
+
+def _profit(positions: Sequence[Row]) -> float:
+    return sum(
+        row["quantity"] * (PRICE[row["asset"]] - row["entry_price"]) for row in positions
+    )
+
+
+def _requirement(position: Row) -> float:
+    """Return the maintenance margin of a position at the start, by walking through its tiers."""
+    notional = abs(position["quantity"]) * PRICE[position["asset"]]
+    tiers = TIERS.get(position["asset"], TIERS["default"])
+    floors = [*(tier["floor"] for tier in tiers[1:]), np.inf]
+    return sum(
+        tier["rate"] * (min(notional, floor) - tier["floor"])
+        for tier, floor in zip(tiers, floors, strict=True)
+        if notional > tier["floor"]
+    )
+
+
+def _cushion(rng: np.random.Generator, positions: Sequence[Row]) -> float:
+    """Return an equity above the requirement: by a thousandth to a half of the gross notional."""
+    required = sum(_requirement(row) for row in positions)
+    return required + _gross(positions) * 10 ** rng.uniform(-3.0, -0.3)
+
+
+def _coin(rng: np.random.Generator, asset: str, value: float) -> Row:
+    """Return coins worth up to ``value`` after haircut."""
+    worth = value * rng.uniform(0.2, 1.0)
+    return {"asset": asset, "quantity": worth / (PRICE[asset] * (1 - HAIRCUT[asset]))}
+
+
+def _coins_value(coins: Sequence[Row]) -> float:
+    return sum(
+        row["quantity"] * PRICE[row["asset"]] * (1 - HAIRCUT[row["asset"]]) for row in coins
+    )
+
+
+def _cross(rng: np.random.Generator, positions: list[Row], coins: list[Row]) -> Account:
+    """Return a cross account whose cash makes its equity a random cushion."""
+    equity = _cushion(rng, positions)
+    return Account(equity - _profit(positions) - _coins_value(coins), positions, coins)
+
+
+def _isolated_row(rng: np.random.Generator, position: Row) -> Row:
+    """Return a position with a margin of its own, never negative."""
+    margin = _cushion(rng, [position]) - _profit([position])
+    return {**position, "margin": max(margin, 0.0)}
+
+
+def cross_single(rng: np.random.Generator) -> Account:
+    """One position, cash only."""
+    return _cross(rng, [_position(rng)], [])
+
+
+def cross_several(rng: np.random.Generator) -> Account:
+    """Four positions on four assets."""
+    return _cross(rng, [_position(rng, asset=asset) for asset in ASSETS], [])
+
+
+def cross_doubled(rng: np.random.Generator) -> Account:
+    """Two positions on one asset and side, with other entries."""
+    asset, side = str(rng.choice(ASSETS)), float(rng.choice([-1.0, 1.0]))
+    return _cross(rng, [_position(rng, asset=asset, side=side) for _ in range(2)], [])
+
+
+def cross_hedged(rng: np.random.Generator) -> Account:
+    """Long and short of one asset in one pool (hedge mode)."""
+    asset = str(rng.choice(ASSETS))
+    return _cross(rng, [_position(rng, asset=asset, side=side) for side in (1.0, -1.0)], [])
+
+
+def cross_coins(rng: np.random.Generator) -> Account:
+    """Two positions backed by coins of two other assets: cash is often negative."""
+    first, second, third, fourth = (str(asset) for asset in rng.permutation(ASSETS))
+    positions = [_position(rng, asset=first), _position(rng, asset=second)]
+    value = _cushion(rng, positions)
+    coins = [_coin(rng, third, value), _coin(rng, fourth, value)]
+    return _cross(rng, positions, coins)
+
+
+def cross_coin_of_same(rng: np.random.Generator) -> Account:
+    """One position backed by coins of its own asset."""
+    position = _position(rng)
+    return _cross(rng, [position], [_coin(rng, position["asset"], _cushion(rng, [position]))])
+
+
+def cross_in_debt(rng: np.random.Generator) -> Account:
+    """Negative cash that unrealised profit and coins outweigh."""
+    position = _position(rng)
+    profit = 0.3 * _gross([position])
+    position["entry_price"] = PRICE[position["asset"]] - profit / position["quantity"]
+    coins = [_coin(rng, "TWO", profit)]
+    account = _cross(rng, [position], coins)
+    account.cash = -abs(account.cash)
+    return account
+
+
+def cross_wide(rng: np.random.Generator) -> Account:
+    """Twenty positions, several on one asset, on both sides."""
+    return _cross(rng, [_position(rng, asset=ASSETS[k % 4]) for k in range(20)], [])
+
+
+def isolated_alone(rng: np.random.Generator) -> Account:
+    """One isolated position and some cash that does not back it."""
+    return Account(float(rng.uniform(0, 1e4)), [_isolated_row(rng, _position(rng))])
+
+
+def mixed(rng: np.random.Generator) -> Account:
+    """A cross pool of two positions with a coin, and two isolated positions between them."""
+    positions = [_position(rng) for _ in range(2)]
+    coins = [_coin(rng, "TEN", _cushion(rng, positions))]
+    account = _cross(rng, positions, coins)
+    first, second = (_isolated_row(rng, _position(rng)) for _ in range(2))
+    account.positions = [positions[0], first, positions[1], second]
+    return account
+
+
+def stated_leverage(rng: np.random.Generator) -> Account:
+    """Three positions of which one states a leverage: it matters to the isolated counterpart."""
+    account = _cross(rng, [_position(rng) for _ in range(3)], [])
+    account.positions[0]["leverage"] = float(rng.uniform(2, 50))
+    return account
+
+
+def idle(rng: np.random.Generator) -> Account:
+    """No position; coins and cash."""
+    return Account(float(rng.uniform(0, 1e5)), [], [_coin(rng, "TEN", 1e4)])
+
+
+def broken(rng: np.random.Generator) -> Account:
+    """Below its requirement at the start, often under water, with coins to sell."""
+    positions = [_position(rng) for _ in range(2)]
+    required = sum(_requirement(row) for row in positions)
+    coins = [_coin(rng, "ONE", required), _coin(rng, "TWO", required)]
+    equity = required * rng.uniform(-2.0, 0.99)
+    return Account(equity - _profit(positions) - _coins_value(coins), positions, coins)
+
+
+def at_requirement(rng: np.random.Generator) -> Account:
+    """Exactly at its requirement at the start: equity 2 and maintenance margin 2, in any precision."""
+    return Account(2.0, [{"asset": "ONE", "quantity": 1.0, "entry_price": 128.0}])
+
+
+KINDS: dict[str, Callable[[np.random.Generator], Account]] = {
+    kind.__name__: kind
+    for kind in (
+        cross_single,
+        cross_several,
+        cross_doubled,
+        cross_hedged,
+        cross_coins,
+        cross_coin_of_same,
+        cross_in_debt,
+        cross_wide,
+        isolated_alone,
+        mixed,
+        stated_leverage,
+        idle,
+        broken,
+        at_requirement,
+    )
+}
+"""Name of a kind -> what draws an account of it."""
+
+
+def plain_scenario() -> dict[str, Any]:
+    """Return a scenario of four assets and forty six-hour steps, to be changed by a test."""
+    return {
+        "name": "random-book",
+        "simulation": {
+            "paths": 16,
+            "horizon": "240h",
+            "step": "6h",
+            "seed": 20_250_117,
+            "precision": "float64",
+        },
+        "market": {
+            "assets": list(ASSETS),
+            "price": dict(PRICE),
+            "volatility": dict(VOLATILITY),
+            "drift": {"ONE": 0.2, "ODD": -0.5},
+            "correlation": [list(row) for row in CORRELATION],
+        },
+        "book": {
+            "accounts": "accounts.csv",
+            "positions": "positions.csv",
+            "collateral": "collateral.csv",
+        },
+        "venue": {"haircut": dict(HAIRCUT), "tiers": deepcopy(TIERS), "fee": 0.004},
+    }
+
+
+def write_book(
+    folder: Path,
+    accounts: Mapping[str, Account],
+    changes: Mapping[str, Any] | None = None,
+    *,
+    groups: Mapping[str, str] | None = None,
+) -> Scenario:
+    """Write the tables of a book and load the scenario that names them.
+
+    Parameters
+    ----------
+    folder
+        Where to; an existing folder.
+    accounts
+        Account by label, in file order.
+    changes
+        Dotted key -> value, set in ``plain_scenario``.
+    groups
+        Group of each account; what the label begins with, up to the first dash, where not given.
+    """
+    named = groups or {label: label.partition("-")[0] for label in accounts}
+    owners = [
+        {"account": label, "cash": account.cash, "group": named[label]}
+        for label, account in accounts.items()
+    ]
+    _write(folder / "accounts.csv", ("account", "cash", "group"), owners)
+    _write(
+        folder / "positions.csv",
+        ("account", "asset", "quantity", "entry_price", "margin", "leverage"),
+        [
+            {"account": label, **row}
+            for label, account in accounts.items()
+            for row in account.positions
+        ],
+    )
+    _write(
+        folder / "collateral.csv",
+        ("account", "asset", "quantity"),
+        [
+            {"account": label, **row}
+            for label, account in accounts.items()
+            for row in account.coins
+        ],
+    )
+    scenario = plain_scenario()
+    for key, value in (changes or {}).items():
+        *tables, last = key.split(".")
+        table = scenario
+        for name in tables:
+            table = table.setdefault(name, {})
+        table[last] = value
+    return load_scenario(scenario, base=folder)
+
+
+def _write(file: Path, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
+    with file.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, columns, restval="")
+        writer.writeheader()
+        # repr keeps every digit of a float
+        writer.writerows(
+            {key: repr(value) if isinstance(value, float) else value for key, value in row.items()}
+            for row in rows
+        )
+
+
+def random_book(
+    seed: int, kinds: Sequence[str] = tuple(KINDS), copies: int = 2
+) -> dict[str, Account]:
+    """Return accounts drawn from a seed: ``copies`` of every kind, labelled ``kind-number``."""
+    rng = np.random.default_rng(seed)
+    return {
+        f"{kind}-{copy}": KINDS[kind](rng) for copy in range(copies) for kind in kinds
+    }
+
+
+seeds = st.integers(0, 2**32 - 1)
+"""Seeds of ``numpy.random.default_rng``, and of scenarios."""
+
+
+@st.composite
+def books(draw: st.DrawFn, kinds: Sequence[str] = tuple(KINDS), copies: int = 1) -> Any:
+    """Draw a book of fixed shape: Hypothesis chooses the seed, so it shrinks to small seeds only."""
+    return random_book(draw(seeds), kinds, copies)
+
+
+@st.composite
+def tier_tables(draw: st.DrawFn, most: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    """Draw (tiers,) floors in USD and rates of a convex tier table: 1 to ``most`` tiers."""
+    count = draw(st.integers(1, most))
+    widths = draw(st.lists(st.floats(10.0, 1e6), min_size=count - 1, max_size=count - 1))
+    steps = draw(st.lists(st.floats(0.0, 0.08), min_size=count - 1, max_size=count - 1))
+    lowest = draw(st.floats(0.0, 0.1))
+    floors = np.concatenate([[0.0], np.cumsum(widths)])
+    return floors, lowest + np.concatenate([[0.0], np.cumsum(steps)])
