@@ -185,39 +185,36 @@ def _liquidation_prices(
     book: Book, pools: Pools, setting: Setting, marks: Floats, at: PoolMargins
 ) -> Floats:
     """Return (positions,) liquidation prices with every other mark unchanged."""
-    asset, quantity, entry = book.position_asset, book.quantity, book.entry_price
-    price = np.full(len(quantity), np.nan)
+    asset, quantity = book.position_asset, book.quantity
     rate, amount = setting.requirement_rate[asset], setting.requirement_amount[asset]
-    own = unrealised_profit(quantity, entry, marks[asset])
+    own = unrealised_profit(quantity, book.entry_price, marks[asset])
     own = own - _required(book, setting, np.abs(quantity) * marks[asset])
-    held = pools.pool_of_position >= 0
+    excess = at.equity - at.required
+    # positions and coins of one pool in one asset share a price
     assets = len(setting.assets)
-    key = pools.pool_of_position * assets + asset
-    kept = pools.pool_of_coin >= 0
-    coin_key = pools.pool_of_coin[kept] * assets + book.coin_asset[kept]
-    _, inverse, count = np.unique(key, return_inverse=True, return_counts=True)
-    alone = held & (count[inverse] == 1) & ~np.isin(key, coin_key)
+    place = np.where(pools.pool_of_position >= 0, pools.pool_of_position * assets + asset, -1)
+    coin_place = np.where(
+        pools.pool_of_coin >= 0, pools.pool_of_coin * assets + book.coin_asset, -2
+    )
+    _, number, count = np.unique(place, return_inverse=True, return_counts=True)
+    alone = (place >= 0) & (count[number] == 1) & ~np.isin(place, coin_place)
 
-    rest = (at.equity - at.required)[pools.pool_of_position] - own
+    price = np.full(len(quantity), np.nan)
+    rest = (excess[pools.pool_of_position] - own)[alone]
     low, high = safe_intervals(
-        rest[alone], quantity[alone], entry[alone], rate[alone], amount[alone]
+        rest, quantity[alone], book.entry_price[alone], rate[alone], amount[alone]
     )
     price[alone] = np.where(quantity[alone] > 0, low, high)
-    for shared in np.unique(key[held & ~alone]):
-        rows = np.flatnonzero(held & (key == shared))
-        coins = np.flatnonzero(kept)[coin_key == shared]
-        this = asset[rows[0]]
-        in_coins = float((book.coin_quantity[coins] * (1 - setting.haircut[this])).sum())
-        pool = pools.pool_of_position[rows[0]]
-        excess = (at.equity - at.required)[pool]
+    for shared in np.unique(place[(place >= 0) & ~alone]):
+        rows, coins = np.flatnonzero(place == shared), np.flatnonzero(coin_place == shared)
+        units = float((book.coin_quantity[coins] * (1 - setting.haircut[shared % assets])).sum())
         holding = Holding(
-            rest=float(excess - own[rows].sum() - in_coins * marks[this]),
+            rest=float(excess[shared // assets] - own[rows].sum() - units * marks[shared % assets]),
             quantity=quantity[rows],
-            entry=entry[rows],
+            entry=book.entry_price[rows],
             rate=rate[rows],
             amount=amount[rows],
-            coins=in_coins,
+            coins=units,
         )
-        low_high = safe_interval(holding)
-        price[rows] = np.where(quantity[rows] > 0, *low_high)
+        price[rows] = np.where(quantity[rows] > 0, *safe_interval(holding))
     return np.where((price > 0) & np.isfinite(price), price, np.nan)

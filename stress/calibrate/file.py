@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import tomli_w
 
 from stress.calibrate.gbm import Calibration, say
+from stress.data.files import atomically
 from stress.errors import InputError
 
 __all__ = ["SCHEMA_VERSION", "calibration_text", "iso", "stale", "write_calibration"]
@@ -114,13 +114,8 @@ def write_calibration(text: str, output: str | PathLike[str]) -> Path:
         The folder does not exist or cannot be written to.
     """
     path = Path(output).absolute()
-    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
-            draft.write_text(text, encoding="utf-8")
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))
     except OSError as error:
         raise InputError(
             f"the calibration cannot be written: {error.strerror}",

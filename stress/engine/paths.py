@@ -30,21 +30,22 @@ def walk(
     dtype = jnp.dtype(schedule.precision)
     keys = path_keys(seed, MARKET, paths)
     assets = model.covariance_root.shape[0]
-    # a running sum as a matrix product: several times faster than a scan
-    summing = jnp.tril(jnp.ones((schedule.block, schedule.block), dtype))
 
     def advance(state: Walk, number: jax.Array) -> tuple[Walk, jax.Array]:
-        model_state, level = state
         steps = number * schedule.block + jnp.arange(schedule.block) + 1
         normals = step_normals(keys, steps, assets).astype(dtype)
-        model_state, returns = jax.lax.scan(
-            lambda carry, draw: model.step(carry, *draw),
-            model_state,
-            (normals, step_keys(keys, steps)),
-        )
-        moving = jnp.where((steps <= schedule.steps)[:, None, None], returns, 0)
-        levels = level[None] + jnp.einsum("ts,sap->tap", summing, moving, precision="highest")
-        return (model_state, levels[-1]), levels
+
+        # step by step, not as a product with a triangle of ones: its rounding would depend on
+        # where a block begins, and so on the horizon
+        def one_step(walked: Walk, draw: tuple[jax.Array, ...]) -> tuple[Walk, jax.Array]:
+            model_state, level = walked
+            normal, key, moves = draw
+            model_state, log_return = model.step(model_state, normal, key)
+            level = level + jnp.where(moves, log_return, 0)
+            return (model_state, level), level
+
+        moving = steps <= schedule.steps
+        return jax.lax.scan(one_step, state, (normals, step_keys(keys, steps), moving))
 
     start = (model.init(paths), jnp.zeros((assets, paths.shape[0]), dtype))
     return start, advance

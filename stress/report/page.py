@@ -13,11 +13,11 @@ import plotly.offline
 import xarray as xr
 from markupsafe import Markup, escape
 
+from stress.data.files import atomically
 from stress.report.read import Estimate, attribute
 from stress.report.section import Cell, Column, Drawing, Table
 from stress.report.sections import SECTIONS
 from stress.report.text import Shown, shown
-from stress.result.store import atomically
 
 __all__ = ["render", "write"]
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 
 import xarray as xr
 
+from stress.data.files import atomically
 from stress.errors import InputError
 
-__all__ = ["RESULT", "atomically", "open_result", "save_result"]
+__all__ = ["RESULT", "open_result", "save_result"]
 
 RESULT = "result.nc"
 
@@ -33,7 +33,7 @@ def save_result(tree: xr.DataTree, folder: Path) -> Path:
     return path
 
 
-def open_result(folder: str | os.PathLike[str]) -> xr.DataTree:
+def open_result(folder: str | PathLike[str]) -> xr.DataTree:
     """Read the result of a run.
 
     Parameters
@@ -61,13 +61,3 @@ def open_result(folder: str | os.PathLike[str]) -> xr.DataTree:
         raise InputError(
             f"is not a result: {error}", file=path, remedy="run the scenario again"
         ) from None
-
-
-def atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and move it there when it is complete."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        write(unfinished)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -10,9 +10,10 @@ from types import TracebackType
 
 import xarray as xr
 
+from stress.data.files import atomically
 from stress.errors import InputError
 from stress.report.page import write as write_report
-from stress.result.store import RESULT, atomically, save_result
+from stress.result.store import RESULT, save_result
 from stress.result.summary import summarise, to_json
 from stress.scenario.resolve import resolved_toml
 from stress.scenario.schema import Scenario

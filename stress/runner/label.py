@@ -130,7 +130,7 @@ def _limits(judged: tuple[Judgement, ...]) -> Findings:
 
 
 def _fan_days(job: Job) -> Array:
-    schedule = job.schedule
+    schedule = job.fan_schedule
     steps = np.minimum(np.arange(schedule.blocks + 1) * schedule.block, schedule.steps)
     return steps * job.request.grid.step_days
 

@@ -109,10 +109,8 @@ def _position_line(
     liquidation = "no liquidation price"
     if not math.isnan(price):
         liquidation = f"liquidated at {price:,.8g} ({distance:+.2%})"
-    return (
-        f"    {book.positions[row]}: {setting.assets[asset]} {side} {abs(book.quantity[row]):,.8g} at "
-        f"{marks[asset]:,.8g}: {liquidation}"
-    )
+    held = f"{setting.assets[asset]} {side} {abs(book.quantity[row]):,.8g} at {marks[asset]:,.8g}"
+    return f"    {book.positions[row]}: {held}: {liquidation}"
 
 
 def _print_net(book: Book, setting: Setting) -> None:

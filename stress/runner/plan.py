@@ -8,15 +8,18 @@ import numpy as np
 
 from stress.types import Integers
 
-__all__ = ["path_block", "path_blocks", "time_block"]
+__all__ = ["fan_block", "path_block", "path_blocks", "time_block"]
 
 _PATHS = {"cpu": 64, "gpu": 2048}
 """Paths simulated together, by platform. Fixed, because XLA compiles another shape to other last
 digits: on one platform path i is path i. 64 keep a block of steps in a core's cache."""
 
-_FEWEST_BLOCKS, _LONGEST_BLOCK = 32, 64
-"""Steps are taken in at least 32 blocks, where there are as many, of at most 64 steps: longer ones
-rule out fewer pools, shorter ones spend their time on bounds."""
+_LONGEST_BLOCK = 64
+"""Steps taken together: longer blocks rule out fewer pools, shorter ones spend their time on
+bounds."""
+
+_FAN_POINTS = 32
+"""Times at which the margin-ratio fan is drawn, besides the start."""
 
 
 def path_block(platform: str) -> int:
@@ -32,5 +35,13 @@ def path_blocks(paths: int, block: int) -> Iterator[tuple[Integers, int]]:
 
 
 def time_block(steps: int) -> int:
-    """Return how many steps a kernel takes together; it changes no result."""
-    return min(_LONGEST_BLOCK, -(-steps // _FEWEST_BLOCKS))
+    """Return how many steps a kernel takes together; it changes no result.
+
+    The blocks are as even as they can be, so that the last one stands still as little as possible.
+    """
+    return -(-steps // -(-steps // _LONGEST_BLOCK))
+
+
+def fan_block(steps: int) -> int:
+    """Return how many steps lie between two points of the margin-ratio fan."""
+    return -(-steps // _FAN_POINTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,13 +13,14 @@ from stress.book.notices import starting_notices
 from stress.book.pools import Pools, account_pools
 from stress.book.setting import Setting
 from stress.engine.block import Rules, Schedule
-from stress.engine.panels import World, build_world
+from stress.engine.deal import build_world
+from stress.engine.panels import World
 from stress.market import PriceModel
 from stress.market.gbm import GeometricBrownianMotion
 from stress.measure.block import Ownership
 from stress.measure.timing import TimeGrid
 from stress.measure.world import Grouping, Request
-from stress.runner.plan import time_block
+from stress.runner.plan import fan_block, time_block
 from stress.scenario.build import build_setting, load_book
 from stress.scenario.schema import Scenario
 from stress.types import Floats, Mode
@@ -56,7 +57,7 @@ class Job:
         World asked for -> the simulated world that it equals: a book without isolated positions is
         its own cross counterpart and is not simulated twice.
     model, rules, price, schedule
-        Arguments of the kernel.
+        Arguments of the kernel; ``fan_schedule`` is that of the margin-ratio fan.
     request
         Arguments of the measures.
     notices
@@ -72,6 +73,7 @@ class Job:
     rules: Rules
     price: jnp.ndarray
     schedule: Schedule
+    fan_schedule: Schedule
     request: Request
     notices: tuple[str, ...]
 
@@ -120,6 +122,7 @@ def prepare(scenario: Scenario, model: PriceModel | None = None) -> Job:
         rules=Rules(jnp.asarray(setting.fee, dtype), jnp.asarray(setting.warning, dtype)),
         price=jnp.asarray(setting.price, dtype),
         schedule=schedule,
+        fan_schedule=replace(schedule, block=fan_block(setting.steps), least_excess=False),
         request=Request(
             levels=simulation.levels,
             quantiles=simulation.quantiles,

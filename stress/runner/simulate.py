@@ -114,7 +114,7 @@ def measure(job: Job, progress: Silent) -> Measured:
     start = time.perf_counter()
     kernel = _compiled(first_passage, *arguments, block=block, schedule=job.schedule)
     ratios = (job.model, job.price, job.main.world, seed)
-    fan = _compiled(margin_ratios, *ratios, block=block, schedule=job.schedule)
+    fan = _compiled(margin_ratios, *ratios, block=block, schedule=job.fan_schedule)
     measured.compile_seconds = time.perf_counter() - start
 
     start, done, waiting = time.perf_counter(), 0, None
@@ -151,7 +151,7 @@ def _empty(job: Job, device: jax.Device) -> Measured:
             for mode, world in job.worlds.items()
         },
         paired=paired,
-        fan=FanMeasure(job.main.grouping, job.schedule.blocks + 1),
+        fan=FanMeasure(job.main.grouping, job.fan_schedule.blocks + 1),
         detail=DetailMeasure() if job.scenario.simulation.detail else None,
         platform=device.platform,
         device_kind=device.device_kind,
@@ -170,7 +170,7 @@ def _absorb(job: Job, measured: Measured, outcome: Any, ratios: Any, count: int)
     main = job.alias[job.scenario.book.mode]
     if ratios is not None:
         steps = outcomes[list(job.worlds).index(main)].step
-        liquidated = _liquidated_by(np.asarray(steps), job.schedule)
+        liquidated = _liquidated_by(np.asarray(steps), job.fan_schedule)
         ratio = np.where(liquidated, np.inf, np.asarray(ratios))[:, :, :count]
         measured.fan.update(ratio, job.main.ownership.first)
     if measured.detail is not None:

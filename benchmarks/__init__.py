@@ -1,0 +1,1 @@
+"""Measurements that stay with the project: ``make bench``."""
