@@ -179,7 +179,9 @@ def _run_options(parser: _Parser) -> None:
     _mode(parser)
     parser.add_argument("--device", choices=("cpu", "gpu"), help="where to compute")
     parser.add_argument("--resume", action="store_true", help="not built yet")
-    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress and no warnings on stderr"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:

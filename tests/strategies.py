@@ -315,16 +315,15 @@ def write_book(
             for row in account.positions
         ],
     )
-    _write(
-        folder / "collateral.csv",
-        ("account", "asset", "quantity"),
-        [
-            {"account": label, **row}
-            for label, account in accounts.items()
-            for row in account.coins
-        ],
-    )
+    coins = [
+        {"account": label, **row} for label, account in accounts.items() for row in account.coins
+    ]
     scenario = plain_scenario()
+    if coins:
+        _write(folder / "collateral.csv", ("account", "asset", "quantity"), coins)
+    else:
+        # a table without rows is refused
+        del scenario["book"]["collateral"]
     for key, value in (changes or {}).items():
         *tables, last = key.split(".")
         table = scenario

@@ -26,6 +26,15 @@ class Closed(NamedTuple):
     deficit: jax.Array
     notional: jax.Array
 
+    def where(self, condition: jax.Array, other: Closed) -> Closed:
+        """Return this where the (pools, columns) condition holds and ``other`` elsewhere."""
+        return Closed(
+            cash=jnp.where(condition, self.cash, other.cash),
+            coins=jnp.where(condition[None], self.coins, other.coins),
+            deficit=jnp.where(condition, self.deficit, other.deficit),
+            notional=jnp.where(condition, self.notional, other.notional),
+        )
+
 
 class Verdict(NamedTuple):
     """What the exact evaluation found for (pairs,) pairs in one time block, (pairs, 1) each.
@@ -99,15 +108,11 @@ class Fate:
         newly = verdict.hit & (self.step < 0)
         still_open = self.step < 0
 
-        def kept(old: jax.Array, new: jax.Array) -> jax.Array:
-            open_now = newly if new.ndim == newly.ndim else newly[None]
-            return jnp.where(open_now, new, old)
-
         return replace(
             self,
-            step=kept(self.step, verdict.step.astype(self.step.dtype)),
+            step=jnp.where(newly, verdict.step.astype(self.step.dtype), self.step),
             called=self.called | (verdict.called & still_open),
-            closed=jax.tree.map(kept, self.closed, verdict.closed),
+            closed=verdict.closed.where(newly, self.closed),
             survival=self.survival + verdict.survival if self.survival.size else self.survival,
             calm=self.calm + verdict.calm if self.calm.size else self.calm,
             least_excess=(

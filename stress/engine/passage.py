@@ -189,7 +189,7 @@ def _panel_at_start(
     fate = Fate(
         step=jnp.where(broken, 0, -1).astype(jnp.int32),
         called=called,
-        closed=jax.tree.map(partial(_where, broken), closed, open_pool),
+        closed=closed.where(broken, open_pool),
         survival=only_if(bridged, jnp.where(excess <= 0, -jnp.inf, 0.0)),
         calm=only_if(bridged, jnp.where(called, -jnp.inf, 0.0)),
         least_excess=only_if(schedule.least_excess, excess),
@@ -198,10 +198,6 @@ def _panel_at_start(
     traded = jnp.zeros_like(price[:, 0])
     traded = traded.at[panel.asset].add(jnp.where(broken[:, 0], notional, 0))
     return jax.tree.map(on_all_paths, fate), traded
-
-
-def _where(broken: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
-    return jnp.where(broken if new.ndim == broken.ndim else broken[None], new, old)
 
 
 def _follow(

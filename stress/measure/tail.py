@@ -10,12 +10,15 @@ from stress.types import Floats
 
 __all__ = ["UpperTail"]
 
+_ROWS = 256
+"""Rows finished together: sorting in float64 takes several copies of what is kept."""
+
 
 class UpperTail:
     """The ``keep`` largest of a stream of numbers, row by row.
 
-    A buffer of twice that many columns is filled and then cut back, so that a number costs the same
-    however many paths there are. What is kept is a set, so the order of blocks does not matter.
+    A buffer of half as many columns again is filled and then cut back, so that a number costs the
+    same however many paths there are. What is kept is a set: the order of blocks does not matter.
 
     Parameters
     ----------
@@ -34,7 +37,7 @@ class UpperTail:
     ) -> None:
         self.trials, self.levels, self.confidence = trials, levels, confidence
         self.keep = tail_size(trials, min(levels), confidence)
-        self._buffer = np.empty((rows, min(2 * self.keep, trials)), dtype)
+        self._buffer = np.empty((rows, min(self.keep + self.keep // 2 + 1, trials)), dtype)
         self._filled = 0
 
     def update(self, numbers: Floats) -> None:
@@ -64,16 +67,15 @@ class UpperTail:
     def finish(self) -> tuple[Estimate, Estimate]:
         """Return value at risk and expected shortfall, (rows, levels) with (rows, levels, 2)."""
         self._cut()
-        tail = -np.sort(-self._buffer[:, : self._filled], axis=1).astype(np.float64)
-        at_risk = [
-            value_at_risk(tail, self.trials, level, self.confidence) for level in self.levels
-        ]
-        shortfall = [
-            expected_shortfall(tail, self.trials, level, self.confidence) for level in self.levels
-        ]
-        return _by_level(at_risk), _by_level(shortfall)
-
-
-def _by_level(estimates: list[tuple[Floats, Floats]]) -> Estimate:
-    values, intervals = zip(*estimates, strict=True)
-    return Estimate(np.stack(values, axis=1), np.stack(intervals, axis=1))
+        rows, levels = len(self._buffer), len(self.levels)
+        at_risk = Estimate(np.empty((rows, levels)), np.empty((rows, levels, 2)))
+        shortfall = Estimate(np.empty((rows, levels)), np.empty((rows, levels, 2)))
+        for first in range(0, rows, _ROWS):
+            some = slice(first, first + _ROWS)
+            ascending = np.sort(self._buffer[some, : self._filled].astype(np.float64), axis=1)
+            for number, level in enumerate(self.levels):
+                asked = (ascending[:, ::-1], self.trials, level, self.confidence)
+                at_risk.value[some, number], at_risk.interval[some, number] = value_at_risk(*asked)
+                value, interval = expected_shortfall(*asked)
+                shortfall.value[some, number], shortfall.interval[some, number] = value, interval
+        return at_risk, shortfall

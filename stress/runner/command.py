@@ -52,7 +52,7 @@ def run_command(
     rows = []
     for scenario in scenarios:
         folder = RunFolder.dated(scenario) if out is None else RunFolder.named(out)
-        rows.append(_run_one(scenario, folder, device, quiet=quiet or as_json))
+        rows.append(_run_one(scenario, folder, device, quiet=quiet))
         if not as_json:
             print(_table(rows[-1]))
     if as_json:

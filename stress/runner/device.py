@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 from typing import Any
 
@@ -73,6 +74,7 @@ def info_command(*, as_json: bool) -> int:
         return 0
     print(f"margin-stress {facts['version']} on Python {facts['python']}, {facts['system']}")
     print("  " + ", ".join(f"{name} {version}" for name, version in facts["libraries"].items()))
+    print(f"  memory {facts['memory_bytes'] / 2**30:.1f} GiB")
     for device in facts["devices"]:
         memory = device["memory_bytes"]
         size = f", {memory / 2**30:.1f} GiB" if memory else ""
@@ -87,6 +89,7 @@ def _facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "devices": [
             {
                 "platform": device.platform,

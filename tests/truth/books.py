@@ -11,28 +11,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from stress.engine.passage import first_passage
-from stress.measure.block import account_block
-from stress.measure.world import Findings, WorldMeasure
-from stress.runner.plan import path_block, path_blocks
-from stress.runner.prepare import Job
 from stress.scenario.load import load_scenario
 from stress.scenario.schema import Scenario
-from stress.stats.probability import normal_quantile
 
 from .problems import FLAT, Problem, Tiers
 
-__all__ = [
-    "Asset",
-    "Owner",
-    "Position",
-    "binomial_scores",
-    "book_of",
-    "mean_scores",
-    "repeat",
-    "weight_errors",
-    "write_book",
-]
+__all__ = ["Asset", "Owner", "Position", "book_of", "correlated_pairs", "values", "write_book"]
 
 Floats = NDArray[np.float64]
 
@@ -181,65 +165,16 @@ def book_of(
     return write_book(folder, assets, owners, fee=fee, days=days, **simulation)
 
 
-def weight_errors(estimate: Floats, interval: Floats, confidence: float) -> Floats:
-    """Return the standard errors that the intervals of probabilities were made from.
-
-    Wilson's interval of p at n trials has half width ``z sqrt(p (1 - p) / n + z^2 / (4 n^2)) / (1 +
-    z^2 / n)``; squared, it is a quadratic equation in ``z^2 / n``, whose positive root gives the
-    effective n and ``sqrt(p (1 - p) / n)``.
-
-    Parameters
-    ----------
-    estimate, interval
-        (...) probabilities and (..., 2) their intervals.
-    confidence
-        Of the intervals.
-    """
-    z = normal_quantile(confidence)
-    half = (interval[..., 1] - interval[..., 0]) / 2
-    binomial = estimate * (1 - estimate)
-    a, b, c = half**2 - 0.25, 2 * half**2 - binomial, half**2
-    ratio = (-b - np.sqrt(b**2 - 4 * a * c)) / (2 * a)
-    return np.asarray(np.sqrt(binomial * ratio) / z)
-
-
-def binomial_scores(estimate: Floats, truth: Floats, trials: int) -> Floats:
-    """Return the standardised errors of shares of hits, by the deviation that the truth implies."""
-    return np.asarray((estimate - truth) / np.sqrt(truth * (1 - truth) / trials))
-
-
-def mean_scores(estimate: Floats, interval: Floats, truth: Floats, confidence: float) -> Floats:
-    """Return the standardised errors of means, by the standard error in their intervals."""
-    half = (interval[..., 1] - interval[..., 0]) / 2
-    return np.asarray((estimate - truth) * normal_quantile(confidence) / half)
-
-
 def values(tree: xr.DataTree, group: str, name: str) -> tuple[Floats, Floats]:
     """Return an estimate of a result and its interval as plain arrays."""
     data = tree[group]
     return data[name].to_numpy(), data[f"{name}_interval"].to_numpy()
 
 
-def repeat(job: Job, seeds: Iterable[int]) -> list[Findings]:
-    """Run a prepared job once with each seed, compiled once, and return what was found.
-
-    The blocks of paths, the measures and their order are the runner's.
-    """
-    world = job.main
-    block = path_block("cpu")
-    found = []
-    for seed in seeds:
-        measure = WorldMeasure(world.grouping, len(job.setting.assets), job.request)
-        for numbers, count in path_blocks(job.request.paths, block):
-            (outcome,), _ = first_passage(
-                job.model,
-                job.price,
-                (world.world,),
-                job.rules,
-                np.uint32(seed),
-                numbers,
-                schedule=job.schedule,
-            )
-            measure.update(account_block(outcome, world.ownership, world.tolerance_usd, count))
-        found.append(measure.finish())
-    return found
+def correlated_pairs(correlations: Sequence[float], assets: int) -> Floats:
+    """Return (assets, assets): assets 0 and 1 correlated by the first, 2 and 3 by the second."""
+    matrix = np.eye(assets)
+    for pair, correlation in enumerate(correlations):
+        first, second = 2 * pair, 2 * pair + 1
+        matrix[first, second] = matrix[second, first] = correlation
+    return matrix

@@ -153,7 +153,7 @@ PROBLEMS: tuple[Problem, ...] = (
     _problem("long", 10, 0.6, 7),
     _problem("short", 10, 0.8, 7, drift=-2.0),
     _problem("long", 5, 0.8, 7, notional=2_000_000.0, tiers=LADDER),
-    _problem("short", 5, 1.0, 7, isolated=True),
+    _problem("short", 5, 1.0, 7),
     _problem("long", 3, 0.9, 7),
     _problem("short", 50, 0.6, 7, notional=49_500.0, tiers=LADDER),
     _problem("long", 20, 0.5, 7, drift=1.5, notional=52_000.0, tiers=LADDER),
@@ -167,7 +167,7 @@ PROBLEMS: tuple[Problem, ...] = (
     _problem("long", 6, 0.5, 30, drift=-0.5, notional=300_000.0, tiers=LADDER),
     _problem("short", 7, 0.3, 30, drift=0.8, price=3_000.0),
 )
-"""Cases by horizon. Some start just below a tier's floor and some just above it, and move across."""
+"""By horizon. Some start just below a tier's floor, some just above it, and move across."""
 
 HORIZONS: tuple[int, ...] = tuple(sorted({problem.days for problem in PROBLEMS}))
 

@@ -103,7 +103,8 @@ def _content(tree: xr.DataTree) -> Content:
     return Content(
         lead=(
             "Every account was run on the same price paths under cross margin, where all its "
-            "positions share one collateral, and under isolated margin, where each has its own.",
+            "positions share one collateral, and under isolated margin, where each has its own. "
+            "Under isolated margin an account counts as liquidated when any of its positions is.",
         ),
         items=tuple(lines),
         figures=tuple(drawings),
