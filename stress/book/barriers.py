@@ -28,8 +28,8 @@ class Barriers(NamedTuple):
     log_price
         (2, pools) log of the price, rows ``BREACH`` and ``CALL``.
     side
-        (2, pools) +1 where a fall does it, -1 where a rise does, 0 where there is no such price or
-        more than one.
+        (pools,) +1 where a fall leads there, -1 where a rise does; 0 for a pool with several
+        assets, and where there is no such price or one on either side.
     """
 
     asset: Integers
@@ -38,13 +38,17 @@ class Barriers(NamedTuple):
 
     def of(self, pools: Integers) -> Barriers:
         """Return the barriers of some pools."""
-        return Barriers(self.asset[pools], self.log_price[:, pools], self.side[:, pools])
+        return Barriers(self.asset[pools], self.log_price[:, pools], self.side[pools])
+
+    @property
+    def exists(self) -> Array:
+        """(pools,) whether the pool has a barrier."""
+        return self.side != 0
 
 
 def find_barriers(book: Book, pools: Pools, setting: Setting) -> Barriers:
     """Find the liquidation and margin-call prices of the pools that hold one asset only."""
     count = len(pools.cash)
-    found = Barriers(np.zeros(count, int), np.zeros((2, count)), np.zeros((2, count), int))
     held = pools.pool_of_position >= 0
     pool, position = pools.pool_of_position[held], np.flatnonzero(held)
     in_pool = np.bincount(pool, minlength=count)
@@ -53,30 +57,31 @@ def find_barriers(book: Book, pools: Pools, setting: Setting) -> Barriers:
     row, one = position[alone], pool[alone]
     several = np.flatnonzero(_one_asset(book, pools) & ((in_pool > 1) | with_coins))
     holdings = [_holding(book, pools, setting, int(pool)) for pool in several]
-    found.asset[one] = book.position_asset[row]
-    found.asset[several] = [asset for asset, _ in holdings]
+    asset = np.zeros(count, int)
+    asset[one] = book.position_asset[row]
+    asset[several] = [asset for asset, _ in holdings]
 
+    low, high = np.zeros((2, count)), np.full((2, count), np.inf)
     for level, ratio in ((BREACH, 1.0), (CALL, setting.warning)):
-        low, high = safe_intervals(
+        low[level, one], high[level, one] = safe_intervals(
             pools.cash[one],
             book.quantity[row],
             book.entry_price[row],
-            setting.requirement_rate[book.position_asset[row]] / ratio,
-            setting.requirement_amount[book.position_asset[row]] / ratio,
+            setting.requirement_rate[asset[one]] / ratio,
+            setting.requirement_amount[asset[one]] / ratio,
         )
-        _record(found, level, one, low, high)
-        both = [safe_interval(holding.at_ratio(ratio)) for _, holding in holdings]
-        low, high = np.array(both).reshape(-1, 2).T
-        _record(found, level, several, low, high)
-    return found
+        for shared, (_, holding) in zip(several, holdings, strict=True):
+            low[level, shared], high[level, shared] = safe_interval(holding.at_ratio(ratio))
+    return _one_sided(asset, low, high)
 
 
-def _record(found: Barriers, level: int, pool: Integers, low: Floats, high: Floats) -> None:
-    """Record a barrier where there is exactly one."""
-    below, above = low > 0, np.isfinite(high)
-    one = below ^ above
-    found.log_price[level, pool] = np.log(np.where(one, np.where(below, low, high), 1.0))
-    found.side[level, pool] = np.where(one, np.where(below, 1, -1), 0)
+def _one_sided(asset: Integers, low: Floats, high: Floats) -> Barriers:
+    """Keep the pools whose (2, pools) safe intervals have one and the same end at both levels."""
+    falls = (low > 0) & ~np.isfinite(high)
+    rises = (low == 0) & np.isfinite(high) & (high > 0)
+    side = np.where(falls.all(axis=0), 1, np.where(rises.all(axis=0), -1, 0))
+    price = np.where(side > 0, low, np.where(side < 0, high, 1.0))
+    return Barriers(asset, np.log(price), side)
 
 
 def _one_asset(book: Book, pools: Pools) -> Array:

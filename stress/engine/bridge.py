@@ -21,7 +21,16 @@ from jax.scipy.special import ndtr
 
 from stress.engine.block import Block, Rules
 from stress.engine.fate import Verdict, close
-from stress.engine.panels import BREACH, CALL, Margins, Panel, margins, over_slots, own_mark
+from stress.engine.panels import (
+    BREACH,
+    CALL,
+    Barrier,
+    Margins,
+    Panel,
+    margins,
+    over_slots,
+    own_mark,
+)
 
 __all__ = ["bridge_verdict", "may_cross"]
 
@@ -55,16 +64,15 @@ def may_cross(
     """
     deviation = jnp.sqrt((root**2).sum(axis=1))
     low, high = marks.min(axis=2), marks.max(axis=2)
-    linear = (worst.equity - worst.required / warning - slack, _most(panel, high, deviation) ** 2)
-
-    asset, side = panel.barrier_asset, panel.barrier_side[CALL][:, None]
-    nearest = jnp.log(jnp.where(side > 0, low[asset], high[asset]))
-    distance = side * (nearest - panel.barrier_log[CALL][:, None])
-    barrier = (distance, jnp.broadcast_to((deviation[asset] ** 2)[:, None], distance.shape))
-
-    bound, most = (jnp.where(side != 0, b, x) for b, x in zip(barrier, linear, strict=True))
-    near = (bound <= 0) | (2 * bound**2 <= _NEGLIGIBLE * most)
-    return (worst.notional > 0) & near
+    if panel.barrier is None:
+        bound = worst.equity - worst.required / warning - slack
+        most = _most(panel, high, deviation) ** 2
+    else:
+        asset, log_price, side = panel.barrier
+        nearest = jnp.log(jnp.where(side[:, None] > 0, low[asset], high[asset]))
+        bound = side[:, None] * (nearest - log_price[CALL][:, None])
+        most = (deviation[asset] ** 2)[:, None]
+    return (worst.notional > 0) & ((bound <= 0) | (2 * bound**2 <= _NEGLIGIBLE * most))
 
 
 def _most(panel: Panel, high: jax.Array, deviation: jax.Array) -> jax.Array:
@@ -98,18 +106,14 @@ def bridge_verdict(
     nodes = block.marks
     now = margins(panel, lambda asset, quantity: nodes[asset, paths])
     excess = now.equity - now.required
-    loading = _loading(panel, nodes, paths, root)
-    variance = (loading**2).sum(axis=2)
-    variance = (variance[:, :-1] + variance[:, 1:]) / 2
-    breach = _crossing(panel, BREACH, excess, variance, nodes, paths, root)
-    call = _crossing(
-        panel, CALL, now.equity - now.required / rules.warning, variance, nodes, paths, root
-    )
-    has_positions = (now.notional[:, :1] > 0) & block.valid[None]
-    breach = jnp.where(has_positions, breach, 0)
-    call = jnp.where(has_positions, jnp.maximum(call, breach), 0)
+    if panel.barrier is None:
+        breach, call, uniform = _linear_bridges(panel, now, block, paths, root, rules.warning)
+    else:
+        breach, call, uniform = _barrier_bridges(panel.barrier, block, paths, root)
+    can_be_hit = (now.notional[:, :1] > 0) & block.valid[None]
+    breach = jnp.where(can_be_hit, breach, 0)
+    call = jnp.where(can_be_hit, jnp.maximum(call, breach), 0)
 
-    uniform = _uniform(loading, block.bridge[:, paths])
     drawn = (uniform < breach) | (breach >= 1)
     hit = drawn.any(axis=1, keepdims=True)
     first = jnp.argmax(drawn, axis=1)[:, None]
@@ -128,6 +132,60 @@ def bridge_verdict(
         calm=jnp.log1p(-call).sum(axis=1, keepdims=True),
         excess=jnp.where(open_steps, excess[:, 1:], jnp.inf).min(axis=1, keepdims=True),
     )
+
+
+def _linear_bridges(
+    panel: Panel,
+    now: Margins,
+    block: Block,
+    paths: jax.Array,
+    root: jax.Array,
+    warning: jax.Array,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return crossing probabilities of breach and margin call, and uniforms, (pairs, steps) each.
+
+    The bridge is that of the excess in USD, with the variance of its linearisation.
+    """
+    loading = _loading(panel, block.marks, paths, root)
+    variance = (loading**2).sum(axis=2)
+    variance = (variance[:, :-1] + variance[:, 1:]) / 2
+    breach = _crossing(now.equity - now.required, variance)
+    call = _crossing(now.equity - now.required / warning, variance)
+    direction = loading[:, :-1] + loading[:, 1:]
+    length = jnp.sqrt((direction**2).sum(axis=2))
+    normals = block.bridge[:, paths]
+    pushed = jnp.einsum("psa,aps->ps", direction, normals, precision="highest")
+    return breach, call, ndtr(pushed / jnp.where(length > 0, length, 1))
+
+
+def _barrier_bridges(
+    barrier: Barrier, block: Block, paths: jax.Array, root: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return the same for pools with one asset and one barrier: exact, in the log price.
+
+    A pool is hit where its asset's normal pushes the price toward the barrier.
+    """
+    asset, log_price, side = barrier
+    own = root[asset]
+    variance = (own**2).sum(axis=1)[:, None]
+    level = jnp.log(block.marks[asset, paths])
+    breach = _crossing(side[:, None] * (level - log_price[BREACH][:, None]), variance)
+    call = _crossing(side[:, None] * (level - log_price[CALL][:, None]), variance)
+    pushed = jnp.einsum("pa,aps->ps", own, block.bridge[:, paths], precision="highest")
+    return breach, call, ndtr(side[:, None] * pushed / jnp.sqrt(variance))
+
+
+def _crossing(distance: jax.Array, variance: jax.Array) -> jax.Array:
+    """Return (pairs, steps) probabilities of touching 0 inside a step, given both ends.
+
+    1 where an end is not positive; ``distance`` is (pairs, nodes), ``variance`` of a step.
+    """
+    start, end = distance[:, :-1], distance[:, 1:]
+    inside = (start > 0) & (end > 0)
+    product = jnp.where(inside, start * end, 0)
+    touches = jnp.exp(-2 * product / jnp.where(variance > 0, variance, 1))
+    # a pool without any variance cannot cross: 0 / 0 must not become NaN
+    return jnp.where(inside, jnp.where(variance > 0, touches, 0), 1)
 
 
 def _loading(panel: Panel, nodes: jax.Array, paths: jax.Array, root: jax.Array) -> jax.Array:
@@ -157,44 +215,6 @@ def _loading(panel: Panel, nodes: jax.Array, paths: jax.Array, root: jax.Array) 
     return over_slots(add_coin, loading, coins)
 
 
-def _crossing(
-    panel: Panel,
-    level: int,
-    excess: jax.Array,
-    variance: jax.Array,
-    nodes: jax.Array,
-    paths: jax.Array,
-    root: jax.Array,
-) -> jax.Array:
-    """Return (pairs, steps) probabilities that the excess touches 0 inside a step, given its ends.
-
-    1 where an end is not positive.
-    """
-    asset, side = panel.barrier_asset, panel.barrier_side[level][:, None]
-    distance = side * (jnp.log(nodes[asset, paths]) - panel.barrier_log[level][:, None])
-    log_variance = (root[asset] ** 2).sum(axis=1)[:, None]
-    x = jnp.where(side != 0, distance, excess)
-    v = jnp.where(side != 0, log_variance, variance)
-    start, end = x[:, :-1], x[:, 1:]
-    inside = (start > 0) & (end > 0)
-    product = jnp.where(inside, start * end, 0)
-    touches = jnp.exp(-2 * product / jnp.where(v > 0, v, 1))
-    # a pool without any variance cannot cross: 0 / 0 must not become NaN
-    return jnp.where(inside, jnp.where(v > 0, touches, 0), 1)
-
-
-def _uniform(loading: jax.Array, normals: jax.Array) -> jax.Array:
-    """Return (pairs, steps) uniforms: low where the excess is pushed low inside the step.
-
-    ``normals`` is (assets, pairs, steps), independent; the pool's own direction is its mean loading
-    over the two ends.
-    """
-    direction = loading[:, :-1] + loading[:, 1:]
-    length = jnp.sqrt((direction**2).sum(axis=2))
-    pushed = jnp.einsum("psa,aps->ps", direction, normals, precision="highest")
-    return ndtr(pushed / jnp.where(length > 0, length, 1))
-
-
 def _marks_at_hit(
     panel: Panel, excess: jax.Array, nodes: jax.Array, paths: jax.Array, first: jax.Array
 ) -> jax.Array:
@@ -204,11 +224,12 @@ def _marks_at_hit(
     ends: where the excess passes 0, and where it is positive at both ends, where the line from the
     start to the mirror image of the end does (the reflection principle's path).
     """
+    if panel.barrier is not None:
+        # every position and coin is of the barrier's asset: the other rows are not looked at
+        price = jnp.exp(panel.barrier.log_price[BREACH])
+        return jnp.broadcast_to(price[None], (nodes.shape[0], *price.shape))
     start = jnp.take_along_axis(excess, first, axis=1)
     end = jnp.abs(jnp.take_along_axis(excess, first + 1, axis=1))
     share = jnp.clip(start / jnp.where(start + end > 0, start + end, 1), 0, 1)[:, 0]
     here, next_node = nodes[:, paths, first[:, 0]], nodes[:, paths, first[:, 0] + 1]
-    between = here + share[None] * (next_node - here)
-    assets = jnp.arange(nodes.shape[0], dtype=jnp.int32)[:, None]
-    is_barrier = (assets == panel.barrier_asset[None]) & (panel.barrier_side[BREACH] != 0)[None]
-    return jnp.where(is_barrier, jnp.exp(panel.barrier_log[BREACH])[None], between)
+    return here + share[None] * (next_node - here)

@@ -12,13 +12,15 @@ from stress.book.barriers import Barriers, find_barriers
 from stress.book.book import Book
 from stress.book.pools import Pools
 from stress.book.setting import Setting
-from stress.engine.panels import Panel, World
-from stress.types import Array, Integers, Precision
+from stress.engine.panels import Barrier, Panel, World
+from stress.types import Array, Integers, Monitoring, Precision
 
 __all__ = ["build_world"]
 
 
-def build_world(book: Book, pools: Pools, setting: Setting, precision: Precision) -> World:
+def build_world(
+    book: Book, pools: Pools, setting: Setting, precision: Precision, monitoring: Monitoring
+) -> World:
     """Deal the pools of a world to panels by their numbers of positions and coins.
 
     Parameters
@@ -29,18 +31,23 @@ def build_world(book: Book, pools: Pools, setting: Setting, precision: Precision
         Tiers, haircuts and starting prices, in the order of the assets.
     precision
         Floating point type of the panels.
+    monitoring
+        Under ``"bridge"`` pools that one price liquidates get panels of their own, with it.
     """
     count = len(pools.cash)
     width = _power_of_two(_members(pools.pool_of_position, count))
     coin_width = _power_of_two(_members(pools.pool_of_coin, count))
-    barriers = find_barriers(book, pools, setting)
+    barriers = find_barriers(book, pools, setting) if monitoring == "bridge" else None
+    has_barrier = np.zeros(count, bool) if barriers is None else barriers.exists
+    kind = np.stack([width, coin_width, has_barrier], axis=1)
     panels, dealt = [], []
-    for key in sorted(set(zip(width.tolist(), coin_width.tolist(), strict=True))):
-        rows = np.flatnonzero((width == key[0]) & (coin_width == key[1]))
+    for key in np.unique(kind, axis=0):
+        rows = np.flatnonzero((kind == key).all(axis=1))
         positions = _Seats.of(pools.pool_of_position, rows, count, key[0])
         coins = _Seats.of(pools.pool_of_coin, rows, count, key[1])
         cash = pools.cash[rows]
-        panels.append(_panel(book, setting, cash, positions, coins, barriers.of(rows), precision))
+        here = barriers.of(rows) if barriers is not None and key[2] else None
+        panels.append(_panel(book, setting, cash, positions, coins, here, precision))
         dealt.append(rows)
     order = np.argsort(np.concatenate(dealt), kind="stable")
     return World(tuple(panels), jnp.asarray(order, jnp.int32))
@@ -92,7 +99,7 @@ def _panel(
     cash: Array,
     positions: _Seats,
     coins: _Seats,
-    barriers: Barriers,
+    barriers: Barriers | None,
     precision: Precision,
 ) -> Panel:
     row, asset = positions.row, book.position_asset[positions.row]
@@ -115,9 +122,9 @@ def _panel(
         coin_asset=index(coins.fill(coin_asset)),
         coin_quantity=real(coins.fill(book.coin_quantity[coins.row])),
         coin_haircut=real(coins.fill(setting.haircut[coin_asset])),
-        barrier_asset=index(barriers.asset),
-        barrier_log=real(barriers.log_price),
-        barrier_side=real(barriers.side),
+        barrier=None
+        if barriers is None
+        else Barrier(index(barriers.asset), real(barriers.log_price), real(barriers.side)),
     )
 
 

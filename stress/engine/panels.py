@@ -17,9 +17,41 @@ import jax.numpy as jnp
 from stress.book.barriers import BREACH, CALL
 from stress.margin import maintenance
 
-__all__ = ["BREACH", "CALL", "Margins", "Panel", "World", "margins", "over_slots", "own_mark"]
+__all__ = [
+    "BREACH",
+    "CALL",
+    "Barrier",
+    "Margins",
+    "Panel",
+    "World",
+    "margins",
+    "over_slots",
+    "own_mark",
+]
 
 Carry = TypeVar("Carry")
+
+
+class Barrier(NamedTuple):
+    """For each pool the one price of its one asset that leads to a breach and to a margin call.
+
+    Attributes
+    ----------
+    asset
+        (pools,) index of the asset.
+    log_price
+        (2, pools) log of the price, rows ``BREACH`` and ``CALL``.
+    side
+        (pools,) +1 where a fall leads there, -1 where a rise does.
+    """
+
+    asset: jax.Array
+    log_price: jax.Array
+    side: jax.Array
+
+    def take(self, rows: jax.Array) -> Barrier:
+        """Return the barriers of the pools with these indices, (rows,)."""
+        return Barrier(self.asset[rows], jnp.take(self.log_price, rows, axis=1), self.side[rows])
 
 
 @jax.tree_util.register_dataclass
@@ -37,12 +69,9 @@ class Panel:
         (slots, pools, tiers) requirement of the position.
     coin_asset, coin_quantity, coin_haircut
         (coins, pools) coin collateral in file order.
-    barrier_asset
-        (pools,) the asset of a pool that holds one asset only.
-    barrier_log, barrier_side
-        (2, pools) for such a pool, if exactly one price of its asset leads to a breach (row
-        ``BREACH``) or a margin call (row ``CALL``): its log, and +1 where a fall does it, -1 where
-        a rise does. The side is 0 where there is no such price.
+    barrier
+        The prices that liquidate the pools, where one price of one asset does; None for a panel of
+        pools of which that is not known or not so.
     """
 
     cash: jax.Array
@@ -54,9 +83,7 @@ class Panel:
     coin_asset: jax.Array
     coin_quantity: jax.Array
     coin_haircut: jax.Array
-    barrier_asset: jax.Array
-    barrier_log: jax.Array
-    barrier_side: jax.Array
+    barrier: Barrier | None
 
     @property
     def pools(self) -> int:
@@ -76,9 +103,7 @@ class Panel:
             coin_asset=per_slot(self.coin_asset),
             coin_quantity=per_slot(self.coin_quantity),
             coin_haircut=per_slot(self.coin_haircut),
-            barrier_asset=self.barrier_asset[rows],
-            barrier_log=per_slot(self.barrier_log),
-            barrier_side=per_slot(self.barrier_side),
+            barrier=None if self.barrier is None else self.barrier.take(rows),
         )
 
 
@@ -137,7 +162,8 @@ def margins(panel: Panel, mark: Callable[[jax.Array, jax.Array], jax.Array]) -> 
         asset, quantity, haircut = slot
         return equity + (quantity * (1 - haircut))[:, None] * mark(asset, quantity), None
 
-    columns = mark(panel.barrier_asset, panel.cash).shape[1]
+    # a panel without slots has columns too
+    columns = mark(jnp.zeros(panel.pools, jnp.int32), panel.cash).shape[1]
     zero = jnp.zeros((panel.pools, columns), panel.cash.dtype)
     start = Margins(zero + panel.cash[:, None], zero, zero)
     positions = (panel.asset, panel.quantity, panel.entry, panel.rate, panel.amount)

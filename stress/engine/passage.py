@@ -211,7 +211,7 @@ def _follow(
     """Take a world's pools through a time block: bound, survivors, exact."""
     if schedule.monitoring == "bridge":
         exact = partial(bridge_verdict, block=block, rules=rules, root=root)
-        work = block.marks.shape[2] * root.shape[0]
+        work = block.marks.shape[2] * root.shape[0]  # loadings on every asset
     else:
         exact = partial(step_verdict, block=block, rules=rules, tolerance=schedule.tolerance)
         work = block.marks.shape[2]

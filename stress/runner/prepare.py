@@ -158,7 +158,7 @@ def _world_job(book: Book, mode: Mode, setting: Setting, schedule: Schedule) -> 
     start = pool_margins(book, pools, setting, setting.price)
     return WorldJob(
         pools=pools,
-        world=build_world(book, pools, setting, schedule.precision),
+        world=build_world(book, pools, setting, schedule.precision, schedule.monitoring),
         ownership=Ownership.build(pools, start.equity),
         grouping=Grouping(book.account_group, len(book.groups), pools.exists),
         tolerance_usd=schedule.tolerance * start.notional,
