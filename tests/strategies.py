@@ -79,7 +79,7 @@ class Account:
 def _position(
     rng: np.random.Generator, *, asset: str | None = None, side: float | None = None
 ) -> Row:
-    """Return a position of some hundred to a million dollars, entered within a tenth of the price."""
+    """Return a position of 300 dollars to a million, entered within a tenth of the price."""
     name = asset or str(rng.choice(ASSETS))
     sign = side or float(rng.choice([-1.0, 1.0]))
     notional = 10 ** rng.uniform(2.5, 6.0)
@@ -95,9 +95,7 @@ def _gross(positions: Sequence[Row]) -> float:
 
 
 def _profit(positions: Sequence[Row]) -> float:
-    return sum(
-        row["quantity"] * (PRICE[row["asset"]] - row["entry_price"]) for row in positions
-    )
+    return sum(row["quantity"] * (PRICE[row["asset"]] - row["entry_price"]) for row in positions)
 
 
 def _requirement(position: Row) -> float:
@@ -125,9 +123,7 @@ def _coin(rng: np.random.Generator, asset: str, value: float) -> Row:
 
 
 def _coins_value(coins: Sequence[Row]) -> float:
-    return sum(
-        row["quantity"] * PRICE[row["asset"]] * (1 - HAIRCUT[row["asset"]]) for row in coins
-    )
+    return sum(row["quantity"] * PRICE[row["asset"]] * (1 - HAIRCUT[row["asset"]]) for row in coins)
 
 
 def _cross(rng: np.random.Generator, positions: list[Row], coins: list[Row]) -> Account:
@@ -160,9 +156,22 @@ def cross_repeated(rng: np.random.Generator) -> Account:
 
 
 def cross_hedged(rng: np.random.Generator) -> Account:
-    """Longs and shorts of one asset in one pool (hedge mode): one liquidation price, or two."""
-    sides = rng.permutation([1.0, -1.0, float(rng.choice([-1.0, 1.0]))])
-    return _one_asset(rng, str(rng.choice(ASSETS)), [float(side) for side in sides])
+    """Long and less short of one asset, or the reverse (hedge mode): one liquidation price."""
+    side = float(rng.choice([-1.0, 1.0]))
+    account = _one_asset(rng, str(rng.choice(ASSETS)), [side, -side, side])
+    first, second, third = account.positions
+    second["quantity"] = -rng.uniform(0.1, 0.6) * (first["quantity"] + third["quantity"])
+    # a larger cushion than what is not hedged would leave a long without a liquidation price
+    return _with_equity(account, 10 ** rng.uniform(-3.0, -1.0), coins=0.1)
+
+
+def cross_straddle(rng: np.random.Generator) -> Account:
+    """Long and almost as much short: a fall liquidates it, and so does a rise into other tiers."""
+    long = {"asset": "TEN", "quantity": rng.uniform(8.0, 16.0), "entry_price": PRICE["TEN"]}
+    third = {**long, "quantity": 0.1 * long["quantity"]}
+    account = Account(0.0, [long, {**long, "quantity": -long["quantity"]}, third], [])
+    account.coins = [_coin(rng, "TEN", 0.001 * _gross(account.positions))]
+    return _with_equity(account, 10 ** rng.uniform(-3.0, -1.7), coins=0.001)
 
 
 def _one_asset(rng: np.random.Generator, asset: str, sides: Sequence[float]) -> Account:
@@ -170,9 +179,17 @@ def _one_asset(rng: np.random.Generator, asset: str, sides: Sequence[float]) -> 
     return _cross(rng, positions, [_coin(rng, asset, _cushion(rng, positions))])
 
 
-def _two_coins(
-    rng: np.random.Generator, positions: Sequence[Row], share: float = 1.0
-) -> list[Row]:
+def _with_equity(account: Account, cushion: float, *, coins: float) -> Account:
+    """Return the account with a cushion and one coin worth given shares of the gross notional."""
+    gross, (coin,) = _gross(account.positions), account.coins
+    unit = PRICE[coin["asset"]] * (1 - HAIRCUT[coin["asset"]])
+    coin = {**coin, "quantity": min(coin["quantity"], coins * gross / unit)}
+    required = sum(_requirement(row) for row in account.positions)
+    cash = required + cushion * gross - _profit(account.positions) - _coins_value([coin])
+    return Account(cash, account.positions, [coin])
+
+
+def _two_coins(rng: np.random.Generator, positions: Sequence[Row], share: float = 1.0) -> list[Row]:
     """Return coins of two assets, worth up to ``share`` of a cushion each."""
     value = share * _cushion(rng, positions)
     return [_coin(rng, str(asset), value) for asset in rng.permutation(ASSETS)[:2]]
@@ -197,7 +214,7 @@ def cross_in_debt(rng: np.random.Generator) -> Account:
 
 
 def mixed(rng: np.random.Generator) -> Account:
-    """A cross pool of three positions with coins, and two isolated positions between them."""
+    """Three cross positions with coins, and two isolated positions between them."""
     positions = [_position(rng) for _ in range(3)]
     account = _cross(rng, positions, _two_coins(rng, positions))
     first, second = (_isolated_row(rng, _position(rng)) for _ in range(2))
@@ -234,7 +251,7 @@ def broken(rng: np.random.Generator) -> Account:
 
 
 def at_requirement(rng: np.random.Generator) -> Account:
-    """Exactly at its requirement at the start: equity 2 and maintenance margin 2, in any precision."""
+    """At the start exactly at its requirement: equity and maintenance margin are 2 dollars."""
     return Account(2.0, [{"asset": "ONE", "quantity": 1.0, "entry_price": 128.0}])
 
 
@@ -248,6 +265,7 @@ _KINDS = (
     cross_several,
     cross_repeated,
     cross_hedged,
+    cross_straddle,
     cross_coins,
     cross_in_debt,
     mixed,
@@ -357,14 +375,10 @@ def _write(file: Path, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
         )
 
 
-def random_book(
-    seed: int, kinds: Sequence[str] = NARROW, copies: int = 2
-) -> dict[str, Account]:
+def random_book(seed: int, kinds: Sequence[str] = NARROW, copies: int = 2) -> dict[str, Account]:
     """Return accounts drawn from a seed: ``copies`` of every kind, labelled ``kind-number``."""
     rng = np.random.default_rng(seed)
-    return {
-        f"{kind}-{copy}": KINDS[kind](rng) for copy in range(copies) for kind in kinds
-    }
+    return {f"{kind}-{copy}": KINDS[kind](rng) for copy in range(copies) for kind in kinds}
 
 
 seeds = st.integers(0, 2**32 - 1)
@@ -373,7 +387,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 @st.composite
 def books(draw: st.DrawFn, kinds: Sequence[str] = NARROW, copies: int = 1) -> Any:
-    """Draw a book of fixed shape: Hypothesis chooses the seed, so it shrinks to small seeds only."""
+    """Draw a book of fixed shape; it shrinks to small seeds, nothing else."""
     return random_book(draw(seeds), kinds, copies)
 
 

@@ -190,7 +190,8 @@ def _panel_at_start(
         step=jnp.where(broken, 0, -1).astype(jnp.int32),
         called=called,
         closed=closed.where(broken, open_pool),
-        survival=only_if(bridged, jnp.where(excess <= 0, -jnp.inf, 0.0)),
+        # one exactly at its requirement is safe now, and hit in the first step
+        survival=only_if(bridged, jnp.where(broken, -jnp.inf, 0.0)),
         calm=only_if(bridged, jnp.where(called, -jnp.inf, 0.0)),
         least_excess=only_if(schedule.least_excess, excess),
     )

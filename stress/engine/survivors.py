@@ -57,34 +57,49 @@ def each_survivor(
     """
     if wanted.size == 0:
         return fate, traded
-    paths = wanted.shape[1]
     together = min(max(_FEWEST, _BUDGET // work), wanted.size)
-    padded = -(-wanted.size // together) * together
-    survivors = wanted.ravel()
-    count = survivors.sum()
-    numbers = jnp.nonzero(survivors, size=padded, fill_value=wanted.size)[0].astype(jnp.int32)
+    ends = jnp.cumsum(wanted.sum(axis=1, dtype=jnp.int32))
 
     def some_left(carry: Carry) -> jax.Array:
-        return carry[0] < count
+        return carry[0] < ends[-1]
 
     def evaluate(carry: Carry) -> Carry:
         done, fate, traded = carry
-        pairs = jax.lax.dynamic_slice(numbers, (done,), (together,))
-        pool, path = jnp.minimum(pairs // paths, panel.pools - 1), pairs % paths
+        numbers = done + jnp.arange(together, dtype=jnp.int32)
+        pool, path = _locate(wanted, ends, numbers)
+        is_survivor = numbers < ends[-1]
+        pairs = jnp.where(is_survivor, pool * wanted.shape[1] + path, wanted.size)
         some = panel.take(pool)
         before = fate.at(pairs)
         verdict = exact(some, path)
-        closes = verdict.hit & (before.step < 0) & (pairs < wanted.size)[:, None]
+        closes = verdict.hit & (before.step < 0) & is_survivor[:, None]
         return (
             done + together,
             fate.put(pairs, before.after(verdict)),
             _add_traded(some, path, closes, verdict.marks, traded),
         )
 
-    _, fate, traded = jax.lax.while_loop(
-        some_left, evaluate, (jnp.zeros((), count.dtype), fate, traded)
-    )
+    start = (jnp.zeros((), jnp.int32), fate, traded)
+    _, fate, traded = jax.lax.while_loop(some_left, evaluate, start)
     return fate, traded
+
+
+def _locate(wanted: jax.Array, ends: jax.Array, numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return pool and path, (numbers,) each, of the wanted pairs with these numbers.
+
+    Pairs are numbered along the rows of ``wanted``, (pools, paths); ``ends`` (pools,) counts those
+    up to the end of each row. Numbering all cells by one running sum would cost more than
+    everything else in a block; here only the rows that are asked for are summed, as a product with
+    a triangle of ones, which is exact for so few ones. A number beyond the last pair gives some
+    pair.
+    """
+    pool = jnp.searchsorted(ends, numbers, side="right").astype(jnp.int32)
+    pool = jnp.minimum(pool, wanted.shape[0] - 1)
+    row = wanted[pool].astype(jnp.float32)
+    rank = numbers - ends[pool] + row.sum(axis=1).astype(jnp.int32)
+    running = jnp.matmul(row, jnp.triu(jnp.ones((row.shape[1],) * 2, jnp.float32)))
+    path = jnp.argmax(running > rank[:, None].astype(jnp.float32), axis=1)
+    return pool, path.astype(jnp.int32)
 
 
 def _add_traded(
