@@ -17,15 +17,19 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from stress.book.book import Book
 from stress.scenario.load import load_scenario
 from stress.scenario.schema import Scenario
 
 __all__ = [
     "ASSETS",
     "KINDS",
-    "NARROW",
+    "MOST",
+    "ONE_ASSET",
     "TIERS",
+    "WIDE",
     "Account",
+    "as_book",
     "books",
     "plain_scenario",
     "random_book",
@@ -260,28 +264,34 @@ def wide(rng: np.random.Generator) -> Account:
     return _cross(rng, [_position(rng, asset=ASSETS[k % 4]) for k in range(20)], [])
 
 
-_KINDS = (
-    cross_single,
-    cross_several,
-    cross_repeated,
-    cross_hedged,
-    cross_straddle,
-    cross_coins,
-    cross_in_debt,
-    mixed,
-    stated_leverage,
-    isolated_alone,
-    idle,
-    broken,
-    at_requirement,
-)
 KINDS: dict[str, Callable[[np.random.Generator], Account]] = {
-    kind.__name__: kind for kind in (*_KINDS, wide)
+    kind.__name__: kind
+    for kind in (
+        cross_single,
+        cross_several,
+        cross_repeated,
+        cross_hedged,
+        cross_straddle,
+        cross_coins,
+        cross_in_debt,
+        mixed,
+        stated_leverage,
+        isolated_alone,
+        idle,
+        broken,
+        at_requirement,
+        wide,
+    )
 }
 """Name of a kind -> what draws an account of it."""
 
-NARROW = tuple(kind.__name__ for kind in _KINDS)
-"""All kinds but the wide one. Their pools are of four widths: every width costs compile time."""
+ONE_ASSET = ("cross_repeated", "cross_hedged", "cross_straddle")
+"""Kinds with several positions on one asset, which a bridge treats apart."""
+
+WIDE = ("wide",)
+
+MOST = tuple(kind for kind in KINDS if kind not in (*ONE_ASSET, *WIDE))
+"""All other kinds: their pools are of few widths, and every width costs seconds of compiling."""
 
 
 def plain_scenario() -> dict[str, Any]:
@@ -364,6 +374,36 @@ def write_book(
     return load_scenario(scenario, base=folder)
 
 
+def as_book(accounts: Mapping[str, Account], assets: Sequence[str] = ASSETS) -> Book:
+    """Return the book in memory, without files: every account is a group by itself."""
+    labels = list(accounts)
+    rows = [(label, row) for label, account in accounts.items() for row in account.positions]
+    coins = [(label, row) for label, account in accounts.items() for row in account.coins]
+
+    def numbers(held: Sequence[tuple[str, Row]], key: str) -> np.ndarray:
+        return np.array([row.get(key, np.nan) for _, row in held], float)
+
+    def indices(values: Sequence[str], known: Sequence[str]) -> np.ndarray:
+        return np.array([list(known).index(value) for value in values], np.int64)
+
+    return Book(
+        accounts=tuple(labels),
+        cash=np.array([account.cash for account in accounts.values()], float),
+        groups=tuple(labels),
+        account_group=np.arange(len(labels)),
+        positions=tuple(f"{label}/{row['asset']}#{k}" for k, (label, row) in enumerate(rows)),
+        position_account=indices([label for label, _ in rows], labels),
+        position_asset=indices([row["asset"] for _, row in rows], assets),
+        quantity=numbers(rows, "quantity"),
+        entry_price=numbers(rows, "entry_price"),
+        margin=numbers(rows, "margin"),
+        leverage=numbers(rows, "leverage"),
+        coin_account=indices([label for label, _ in coins], labels),
+        coin_asset=indices([row["asset"] for _, row in coins], assets),
+        coin_quantity=numbers(coins, "quantity"),
+    )
+
+
 def _write(file: Path, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
     with file.open("w", newline="") as stream:
         writer = csv.DictWriter(stream, columns, restval="")
@@ -375,7 +415,7 @@ def _write(file: Path, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
         )
 
 
-def random_book(seed: int, kinds: Sequence[str] = NARROW, copies: int = 2) -> dict[str, Account]:
+def random_book(seed: int, kinds: Sequence[str] = MOST, copies: int = 2) -> dict[str, Account]:
     """Return accounts drawn from a seed: ``copies`` of every kind, labelled ``kind-number``."""
     rng = np.random.default_rng(seed)
     return {f"{kind}-{copy}": KINDS[kind](rng) for copy in range(copies) for kind in kinds}
@@ -386,7 +426,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 @st.composite
-def books(draw: st.DrawFn, kinds: Sequence[str] = NARROW, copies: int = 1) -> Any:
+def books(draw: st.DrawFn, kinds: Sequence[str] = MOST, copies: int = 1) -> Any:
     """Draw a book of fixed shape; it shrinks to small seeds, nothing else."""
     return random_book(draw(seeds), kinds, copies)
 

@@ -74,8 +74,10 @@ def safe_interval(holding: Holding) -> tuple[float, float]:
     and both are NaN where the pool is in breach at every price.
     """
     knots = _knots(holding)
-    # beyond the last knot the excess is linear: one more point on it gives its slope
-    points = np.concatenate([[0.0], knots, [2.0 * knots[-1] + 1.0 if knots.size else 1.0]])
+    # beyond the last knot the excess is linear: one more point gives its slope, and one of the size
+    # of a price gives all its digits
+    beyond = 2.0 * max(knots[-1] if knots.size else 0.0, holding.entry.max())
+    points = np.concatenate([[0.0], knots, [beyond]])
     excess = holding.excess(points)
     slope = np.diff(excess) / np.diff(points)
     best = int(np.argmax(excess))

@@ -218,8 +218,10 @@ def _follow(
         work = block.marks.shape[2]
     fates, traded = [], before.traded
     for panel, fate in zip(world.panels, before.fates, strict=True):
-        wanted = _wanted(panel, fate, block, rules, root, schedule)
-        fate, traded = each_survivor(panel, fate, wanted, traded, exact, work=work)
+        # a pool without positions cannot breach: nothing to compile, nothing to run
+        if panel.asset.shape[0]:
+            wanted = _wanted(panel, fate, block, rules, root, schedule)
+            fate, traded = each_survivor(panel, fate, wanted, traded, exact, work=work)
         fates.append(fate)
     return _Tracked(tuple(fates), traded)
 

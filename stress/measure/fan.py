@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stress.measure.world import Grouping
+from stress.stats.tail import order_rank
 from stress.types import Array, Floats
 
 __all__ = ["FanMeasure"]
@@ -61,6 +62,7 @@ class FanMeasure:
         middle = 10 ** (_LOW + (np.arange(self._bins) - 0.5) / _PER_DECADE)
         middle[0], middle[-1] = 0.0, np.inf
         found = [
-            (running < np.ceil(quantile * running[..., -1:])).sum(axis=2) for quantile in quantiles
+            (running < order_rank(running[..., -1:], quantile)).sum(axis=2)
+            for quantile in quantiles
         ]
         return middle[np.minimum(np.stack(found, axis=2), self._bins - 1)]

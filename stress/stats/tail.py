@@ -6,9 +6,9 @@ import numpy as np
 from scipy.stats import binom
 
 from stress.stats.probability import normal_quantile
-from stress.types import Floats
+from stress.types import Floats, Integers
 
-__all__ = ["expected_shortfall", "quantile_ranks", "tail_size", "value_at_risk"]
+__all__ = ["expected_shortfall", "order_rank", "quantile_ranks", "tail_size", "value_at_risk"]
 
 
 def quantile_ranks(trials: int, level: float, confidence: float) -> tuple[int, int, int]:
@@ -23,11 +23,20 @@ def quantile_ranks(trials: int, level: float, confidence: float) -> tuple[int, i
     -------
     (estimate, lower, upper)
     """
-    estimate = min(max(int(np.ceil(trials * level - 1e-9)), 1), trials)
+    estimate = int(order_rank(np.array(trials), level))
     tail = (1 - confidence) / 2
     lower = int(binom.ppf(tail, trials, level))
     upper = int(binom.ppf(1 - tail, trials, level)) + 1
     return estimate, lower, upper
+
+
+def order_rank(trials: Integers, level: float) -> Integers:
+    """Return the rank ceil(trials * level), at least 1 where there is an observation.
+
+    A product such as 100 * 0.07 that is a whole number but for rounding is not rounded up.
+    """
+    rank = np.ceil(np.asarray(trials) * level - 1e-9)
+    return np.minimum(np.maximum(rank, 1), trials).astype(np.int64)
 
 
 def tail_size(trials: int, level: float, confidence: float) -> int:

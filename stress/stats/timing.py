@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import binom
 
-from stress.types import Floats, Integers
+from stress.stats.tail import order_rank
+from stress.types import Array, Floats, Integers
 
 __all__ = ["time_quantiles"]
 
@@ -29,22 +30,27 @@ def time_quantiles(
     Returns
     -------
     (rows,) the order statistic of rank ceil(level * events), and (rows, 2) the order statistics
-    that bound it, as in ``tail.quantile_ranks``.
+    that bound it, as in ``tail.quantile_ranks``; the first or last of ``times`` where there are too
+    few events for a bound.
     """
     running = np.cumsum(counts, axis=1)
     events = running[:, -1]
     side = (1 - confidence) / 2
-    ranks = np.stack(
-        [
-            np.ceil(events * level),
-            binom.ppf(side, events, level),
-            binom.ppf(1 - side, events, level) + 1,
-        ]
-    )
-    ranks = np.clip(np.nan_to_num(ranks), 1, np.maximum(events, 1))
-    found = np.empty(ranks.shape)
-    for row, totals in enumerate(running):
-        found[:, row] = np.searchsorted(totals, ranks[:, row], side="left")
-    value = times[np.minimum(found.astype(int), len(times) - 1)]
-    value = np.where(events >= fewest, value, np.nan)
-    return value[0], np.stack([value[1], value[2]], axis=-1)
+    estimate = order_rank(events, level)
+    lower = np.nan_to_num(binom.ppf(side, events, level))
+    upper = np.nan_to_num(binom.ppf(1 - side, events, level)) + 1
+    # beyond the smallest or largest event there is only the start or the horizon to name
+    values = [
+        np.where(
+            rank < 1, times[0], np.where(rank > events, times[-1], _at_rank(running, times, rank))
+        )
+        for rank in (estimate, lower, upper)
+    ]
+    known = [np.where(events >= fewest, value, np.nan) for value in values]
+    return known[0], np.stack(known[1:], axis=-1)
+
+
+def _at_rank(running: Integers, times: Floats, rank: Array) -> Floats:
+    """Return (rows,) the time at which a running count reaches a rank."""
+    place = [np.searchsorted(row, wanted) for row, wanted in zip(running, rank, strict=True)]
+    return times[np.minimum(place, len(times) - 1)]

@@ -1,5 +1,6 @@
 """The book from its tables: labels, defaults, CSV and Parquet alike. Refusals of single cells are
-in tests/scenario/test_scenario_errors.py."""
+in tests/scenario/test_scenario_errors.py.
+"""
 
 from __future__ import annotations
 

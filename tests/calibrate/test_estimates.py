@@ -94,7 +94,8 @@ def test_standard_errors_of_normal_and_heavy_returns_in_closed_form() -> None:
 @pytest.mark.parametrize("freedom", [None, 8.0])
 def test_correlation_is_consistent(freedom: float | None) -> None:
     """Each entry within 4 of its standard errors (1 - rho^2) sqrt(c / n), c = 1 for normal returns
-    and (nu - 2) / (nu - 4) for a t, at both lengths; the shrinkage vanishes like 1 / n."""
+    and (nu - 2) / (nu - 4) for a t, at both lengths; the shrinkage vanishes like 1 / n.
+    """
     generator = np.random.default_rng(5)
     factor = 1.0 if freedom is None else (freedom - 2) / (freedom - 4)
     for bars in (1_000, 16_000):

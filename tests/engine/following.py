@@ -66,7 +66,8 @@ def plain_pools(accounts: Mapping[str, Account]) -> list[plain.PlainPool]:
     index = {asset: number for number, asset in enumerate(HAIRCUT)}
 
     def position(row: Mapping[str, Any]) -> plain.Position:
-        table = [(tier["floor"], tier["rate"]) for tier in TIERS.get(row["asset"], TIERS["default"])]
+        named = TIERS.get(row["asset"], TIERS["default"])
+        table = [(tier["floor"], tier["rate"]) for tier in named]
         amounts = barrier.tier_amounts(table)
         tiers = [(rate, amount) for (_, rate), amount in zip(table, amounts, strict=True)]
         return index[row["asset"]], row["quantity"], row["entry_price"], tiers

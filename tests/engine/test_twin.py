@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 
 from stress.runner.prepare import Job, prepare
-from tests.engine.following import PATHS, Floats, Followed, follow, gross, marks, plain_pools
+from tests.engine.following import Floats, Followed, follow, gross, marks, plain_pools
 from tests.reference import plain
 from tests.strategies import (
     CORRELATION,
+    ONE_ASSET,
     VOLATILITY,
+    WIDE,
     Account,
     books,
     random_book,
@@ -25,7 +27,7 @@ from tests.strategies import (
 TAU = 1e-9
 LEVEL = 0.03
 """Of the trigger by margin level: between the lowest and the highest rate of the tiers."""
-SEEDS = (11, 12)
+SEEDS = (11, 12, 13, 14)
 TRIGGERS = {"maintenance": None, "margin-level": LEVEL}
 
 
@@ -87,11 +89,15 @@ def test_step_of_any_book(
     check_step(prepared(folder, accounts, seed=seed), accounts, None)
 
 
-def test_wide_pools(tmp_path: Path) -> None:
-    accounts = random_book(13, ("wide",), copies=3)
-    job = prepared(tmp_path, accounts, seed=13)
-    followed = check_step(job, accounts, None)
-    assert (followed.outcome.step > 0).any()
+@pytest.mark.parametrize("kinds", [WIDE, ONE_ASSET], ids=["wide", "one-asset"])
+def test_step_of_other_pools(tmp_path: Path, kinds: tuple[str, ...]) -> None:
+    liquidated = 0
+    for seed in SEEDS:
+        accounts = random_book(seed, kinds, copies=3)
+        job = prepared(tmp_path, accounts, seed=seed)
+        followed = check_step(job, accounts, None)
+        liquidated += (followed.outcome.step > 0).sum()
+    assert liquidated > 20
 
 
 def one_asset(pool: plain.PlainPool) -> int | None:
@@ -156,3 +162,16 @@ def test_bridge(
         survival = np.exp(check_bridge(job, accounts, TRIGGERS[trigger]).outcome.survival)
         uncertain += ((survival > 1e-6) & (survival < 1 - 1e-6)).sum()
     assert uncertain > 100
+
+
+def test_bridge_of_pools_on_one_asset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some have one liquidation price and an exact bridge, some have one on either side."""
+    monkeypatch.setattr(plain, "only_asset", one_asset)
+    uncertain = np.zeros(len(ONE_ASSET), int)
+    for seed in SEEDS:
+        accounts = random_book(seed, ONE_ASSET, copies=3)
+        job = prepared(tmp_path, accounts, seed=seed, monitoring="bridge")
+        survival = np.exp(check_bridge(job, accounts, None).outcome.survival)
+        open_question = ((survival > 1e-6) & (survival < 1 - 1e-6)).sum(axis=1)
+        uncertain += open_question.reshape(3, -1).sum(axis=0)
+    assert (uncertain > 10).all()

@@ -169,8 +169,8 @@ def _angles(start: Wedge, years: float, orders: int) -> tuple[Floats, Floats]:
     """Gauss-Legendre nodes and weights on the part of (0, alpha) within reach, both (nodes,).
 
     The killed kernel lies below the free one, so angles whose distance from the start, at least ``2
-    sqrt(r r0) sin(|theta - theta0|/2)``, exceeds the reach carry nothing; there the sum over n would
-    leave only its rounding. The nodes are enough for the fastest sine.
+    sqrt(r r0) sin(|theta - theta0|/2)``, exceeds the reach carry nothing; there the sum over n
+    would leave only its rounding. The nodes are enough for the fastest sine.
     """
     reach = _reach(start, years)
     nearest = np.sqrt(max(start.radius - reach, 0.0) * start.radius)

@@ -79,7 +79,7 @@ def notional(pool: PlainPool, marks: Floats) -> float:
 
 
 def position_margin(size: float, tiers: Tiers, trigger: float | None) -> float:
-    """``max_k (rate_k n - amount_k)`` for a notional n, or ``level n`` with a margin-level trigger."""
+    """``max_k (rate_k n - amount_k)`` for a notional n, or ``level n`` with that trigger."""
     if trigger is not None:
         return trigger * size
     return max(rate * size - amount for rate, amount in tiers)
@@ -198,7 +198,7 @@ def _follow(
 
 
 def exposures(pool: PlainPool, marks: Floats, trigger: float | None) -> Floats:
-    """``(dE/dM_a - dMM/dM_a) M_a``, with the slope of the active tier; marks and result (asset,)."""
+    """``(dE/dM_a - dMM/dM_a) M_a``, slope of the active tier; marks and result (asset,)."""
     result = np.zeros(marks.size)
     for asset, quantity, haircut in pool.coins:
         result[asset] += quantity * (1.0 - haircut) * marks[asset]

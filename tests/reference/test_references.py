@@ -150,7 +150,7 @@ class TestDiscrete:
             assert value == pytest.approx(expected, rel=1e-13)
 
     def test_rises_towards_continuous(self) -> None:
-        """Doubling the checks finds more, never more than there is, and halves the gap in root n."""
+        """More checks find more, never more than there is, and the gap falls with root n."""
         limit = barrier.continuous(1.0, 0.9, 0.6, 0.0, 7 * DAY)
         counts = (32, 128, 512)
         gaps = [limit - barrier.discrete(1.0, 0.9, 0.6, 0.0, 7 * DAY, n) for n in counts]
@@ -301,7 +301,7 @@ class TestCrossPair:
     """``cross_pair.ratio_case`` and ``cross_pair.pde``."""
 
     def test_known_ratio_case(self) -> None:
-        """rho .8, 30 days: 12 digits of the closed form."""
+        """Rho .8, 30 days: 12 digits of the closed form."""
         value = cross_pair.ratio_case(ratio_pair(0.8, 30 * DAY))
         assert value == pytest.approx(0.107644274431, abs=6e-13)
 

@@ -86,7 +86,11 @@ def test_the_tables_stay_small() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_shipped_scenario_is_valid(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", str(SCENARIOS / f"{name}.toml")]) == 0
-    assert capsys.readouterr().err == ""
+    warnings = capsys.readouterr().err.splitlines()
+    # the books are some traders of a venue, and nobody in them is in breach at the start
+    assert [line.startswith("warning: longs and shorts do not balance") for line in warnings] == [
+        True
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -16,13 +16,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stress.runner.simulate import simulate
+from stress.measure.moments import Estimate
+from stress.runner.prepare import prepare
+from stress.runner.progress import Silent
+from stress.runner.simulate import measure
 from stress.scenario.load import with_options
 from stress.scenario.schema import Scenario
 from stress.stats.probability import wilson
 from tests.reference import barrier
 
-from .books import Asset, Owner, Position, values, write_book
+from .books import Asset, Owner, Position, write_book
 from .problems import FLAT, YEAR, Lognormal
 
 Floats = NDArray[np.float64]
@@ -108,16 +111,19 @@ WANTED = (
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    """Run every seed; JAX compiles for the first one only."""
+    """Run every seed but label no result; JAX compiles for the first one only."""
     scenario = build(tmp_path_factory.mktemp("coverage"))
-    found: dict[tuple[str, str], list[tuple[Floats, Floats]]] = {key: [] for key in WANTED}
+    found: dict[tuple[str, str], list[Estimate]] = {key: [] for key in WANTED}
     for seed in SEEDS:
-        tree = simulate(with_options(scenario, seed=seed))
-        for key in WANTED:
-            found[key].append(values(tree, *key))
+        measured = measure(prepare(with_options(scenario, seed=seed)), Silent())
+        findings = measured.worlds["as-booked"].finish()
+        for group, name in WANTED:
+            estimate = findings[group][name]
+            assert isinstance(estimate, Estimate)
+            found[group, name].append(estimate)
     return {
-        key: Sample(np.array([v for v, _ in pairs]), np.array([i for _, i in pairs]))
-        for key, pairs in found.items()
+        key: Sample(np.array([e.value for e in some]), np.array([e.interval for e in some]))
+        for key, some in found.items()
     }
 
 

@@ -30,8 +30,8 @@ VOLATILITIES = (0.6, 0.8)
 PRICES = (50.0, 2.0)
 SIZES = np.array([NOTIONAL / price for price in PRICES])
 
-COARSE, FINE = (2, 4, 8), 64
-PATHS = {2: 200_000, 4: 200_000, 8: 200_000, 64: 50_000}
+COARSE, FINE = (2, 4, 8), 32
+PATHS = {2: 200_000, 4: 200_000, 8: 200_000, 32: 50_000}
 
 PAIRS = {
     "ratio": cross_pair.CrossPair((1.0, -0.95), 0.05, VOLATILITIES, 0.8, DAYS / YEAR),
@@ -105,7 +105,7 @@ def test_both_references_agree(truth: Floats) -> None:
 
 
 def test_short_steps(found: dict[int, Found], truth: Floats) -> None:
-    """64 steps: weights and hits are within their sampling errors of the truth."""
+    """32 steps: weights and hits are within their sampling errors of the truth."""
     names = list(PAIRS)
     fine = found[FINE]
     check_each((fine.weights - truth) / fine.errors, names)
@@ -123,7 +123,7 @@ def bias(found: Found, truth: Floats) -> tuple[float, float]:
 
 
 def test_bias_halves_as_steps_double(found: dict[int, Found], truth: Floats) -> None:
-    """From 2 to 4 to 8 steps; what is left at 64 by that rule is below the sampling error."""
+    """From 2 to 4 to 8 steps; what is left at 32 by that rule is below the sampling error."""
     measured = [bias(found[steps], truth) for steps in COARSE]
     assert measured[0][0] > 5 * measured[0][1], "with two steps the bias is plain"
     for (before, error_before), (after, error) in zip(measured[:-1], measured[1:], strict=True):

@@ -1,0 +1,118 @@
+"""What bridge monitoring draws: as often as the weights say, once for all pools, at the barrier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stress.runner.prepare import Job, prepare
+from tests.engine.following import PATHS, Floats, follow, gross, plain_pools
+from tests.reference import plain
+from tests.strategies import PRICE, Account, random_book, write_book
+
+SEED = 51
+BLOCKS = 200
+
+
+def prepared(folder: Path, accounts: dict[str, Account]) -> Job:
+    changes = {"simulation.monitoring": "bridge", "simulation.seed": SEED}
+    return prepare(write_book(folder, accounts, changes))
+
+
+def test_frequencies(tmp_path: Path) -> None:
+    """Given a path's nodes a pool is hit with probability one minus its weight, and called alike.
+
+    The standardised sum over paths is close to normal for every pool that is hit often enough.
+    """
+    job = prepared(tmp_path, random_book(SEED))
+    score, variance = np.zeros((2, 2, len(job.main.pools.cash)))
+    for number in range(BLOCKS):
+        found = follow(job, first=number * PATHS).outcome
+        drawn = np.stack([found.step >= 0, found.called])
+        expected = -np.expm1(np.stack([found.survival, found.calm]))
+        score += (drawn - expected).sum(axis=2)
+        variance += (expected * (1 - expected)).sum(axis=2)
+    certain = variance < 1e-9
+    assert (np.abs(score[certain]) < 1e-6).all()
+    often = variance > 10
+    assert often.sum() > 20
+    standardised = score[often] / np.sqrt(variance[often])
+    # two tails at 4.5: 7e-6, some forty times
+    assert np.abs(standardised).max() < 4.5
+    assert abs(standardised.mean()) < 0.7
+
+
+@pytest.fixture
+def ladder(tmp_path: Path) -> tuple[Job, dict[str, Account]]:
+    """Longs of one asset from 2x to 30x, and shorts likewise: they share what happens to it."""
+    leverages = np.geomspace(2.0, 30.0, 8)
+    accounts = {
+        f"{name}-{number}": Account(
+            float(PRICE["TWO"] / leverage),
+            [{"asset": "TWO", "quantity": side, "entry_price": PRICE["TWO"]}],
+        )
+        for name, side in (("long", 1.0), ("short", -1.0))
+        for number, leverage in enumerate(leverages)
+    }
+    return prepared(tmp_path, accounts), accounts
+
+
+def test_pools_on_one_side_share_one_extreme(ladder: tuple[Job, dict[str, Account]]) -> None:
+    """Whoever is further from liquidation is never hit alone, nor earlier."""
+    job, _ = ladder
+    alone = 0
+    for number in range(20):
+        step = follow(job, first=number * PATHS).outcome.step
+        when = np.where(step < 0, job.schedule.steps + 1, step).reshape(2, 8, PATHS)
+        assert (when[:, :-1] >= when[:, 1:]).all()
+        alone += (when[:, :-1] > when[:, 1:]).sum()
+    assert alone > 0
+
+
+def test_closed_at_the_barrier(ladder: tuple[Job, dict[str, Account]]) -> None:
+    """A hit pool trades at its liquidation price, keeps the requirement there less the fee."""
+    job, accounts = ladder
+    pools = plain_pools(accounts)
+    found = follow(job).outcome
+    for number, pool in enumerate(pools):
+        hit = found.step[number] >= 0
+        (price,) = plain.liquidation_marks(pool, 1, len(PRICE), None)
+        marks = np.full(len(PRICE), price)
+        closed = plain.notional(pool, marks)
+        kept = plain.maintenance(pool, marks, None) - job.setting.fee * closed
+        np.testing.assert_allclose(found.closed[number], np.where(hit, closed, 0), rtol=1e-9)
+        np.testing.assert_allclose(found.equity[number][hit], max(kept, 0.0), rtol=1e-9)
+        np.testing.assert_allclose(found.deficit[number][hit], max(-kept, 0.0), atol=1e-6)
+        assert (found.deficit[number][~hit] == 0).all()
+    assert (found.step >= 0).any(axis=1).sum() > 8
+
+
+def test_exactly_at_the_requirement(tmp_path: Path) -> None:
+    """Safe at the start, and sure to be hit in the first step, with weight and draw agreeing."""
+    accounts = random_book(SEED, ("at_requirement", "cross_single"))
+    found = follow(prepared(tmp_path, accounts)).outcome
+    assert (found.step[0] == 1).all()
+    np.testing.assert_allclose(np.exp(found.survival[0]), 0, atol=1e-9)
+    assert found.called[0].all()
+    np.testing.assert_allclose(found.closed[0], 128.0, rtol=1e-9)
+
+
+def test_closing_in_general(tmp_path: Path) -> None:
+    """Whatever a hit pool holds, its deficit and its equity come from what it was closed for."""
+    accounts = random_book(SEED)
+    job = prepared(tmp_path, accounts)
+    found = follow(job).outcome
+    scale: Floats = gross(plain_pools(accounts), job.setting.price)
+    hit = found.step >= 0
+    assert (found.closed[hit] > 0).all()
+    assert (found.closed[~hit] == 0).all()
+    assert (found.deficit[~hit] == 0).all()
+    assert (found.equity[hit] >= 0).all()
+    np.testing.assert_allclose(
+        found.closed_by_asset.sum(axis=0) / scale.sum(),
+        found.closed.sum(axis=0) / scale.sum(),
+        rtol=0,
+        atol=1e-12,
+    )
