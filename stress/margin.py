@@ -45,7 +45,8 @@ def tier_amounts(floors: Array, rates: Array) -> Array:
     xp = floors.__array_namespace__()
     jumps = xp.concat([xp.zeros_like(rates[..., :1]), rates[..., 1:] - rates[..., :-1]], axis=-1)
     # a padded table repeats its last tier with an infinite floor and no jump: 0 * inf must be 0
-    return xp.cumulative_sum(xp.where(jumps == 0, 0.0 * rates, floors * jumps), axis=-1)
+    used = xp.where(jumps == 0, xp.zeros_like(floors), floors)
+    return xp.cumulative_sum(used * jumps, axis=-1)
 
 
 def unrealised_profit(quantity: Array, entry: Array, mark: Array) -> Array:

@@ -133,7 +133,11 @@ class TestConventions:
         found = margin_call(equity, np.array(40.0), np.array(1e3), 0.8)
         np.testing.assert_array_equal(found, [True, False, True, True, True])
 
-    @given(st.floats(-100.0, 1e3), st.floats(0.0, 100.0), st.sampled_from([0.5, 0.8, 1.0]))
+    @given(
+        equity=st.floats(-100.0, 0.0) | st.floats(1e-6, 1e3),
+        required=st.floats(0.0, 100.0),
+        warning=st.sampled_from([0.5, 0.8, 1.0]),
+    )
     def test_call_is_a_ratio_at_the_warning(
         self, equity: float, required: float, warning: float
     ) -> None:

@@ -31,6 +31,11 @@ class TestGrid:
         grid = TimeGrid.build(43_200, 1_000_000, 1 / 1_440)
         assert grid.counted.tolist() == [*range(0, 43_200, 675), 43_200]
 
+    def test_the_horizon_is_counted_where_no_stride_meets_it(self) -> None:
+        """The last cell is the shorter one."""
+        grid = TimeGrid.build(101, 1_000_000, 1.0)
+        assert grid.counted.tolist() == [*range(0, 101, 2), 101]
+
     @settings(deadline=None)
     @given(steps=st.integers(1, 50_000), accounts=st.integers(0, 5_000_000))
     def test_always(self, steps: int, accounts: int) -> None:
