@@ -12,12 +12,14 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-__all__ = ["BRIDGE", "MARKET", "path_keys", "step_keys", "step_normals"]
+__all__ = ["BRIDGE", "MARKET", "MODEL", "path_keys", "step_keys", "step_normals"]
 
 MARKET = 0
-"""Stream of the price model."""
+"""Stream of the normals that drive the price model."""
 BRIDGE = 1
 """Stream of the Brownian bridges between two steps."""
+MODEL = 2
+"""Stream of what a price model draws besides its normals."""
 
 
 def path_keys(seed: int | jax.Array, stream: int, paths: jax.Array) -> jax.Array:
@@ -28,7 +30,7 @@ def path_keys(seed: int | jax.Array, stream: int, paths: jax.Array) -> jax.Array
     seed
         The scenario's seed, 0 to 2^32 - 1.
     stream
-        ``MARKET`` or ``BRIDGE``.
+        ``MARKET``, ``BRIDGE`` or ``MODEL``.
     paths
         (paths,) path numbers, unsigned 32-bit.
     """

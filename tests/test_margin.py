@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stress.margin import (
@@ -47,6 +47,7 @@ class TestTiers:
             tier_amounts(FLOORS, RATES), [0.0, 50.0, 3_050.0, 48_050.0], rtol=1e-14
         )
 
+    @settings(deadline=None)
     @given(tier_tables())
     def test_amounts_follow_the_recursion(self, table: Table) -> None:
         floors, rates = table
@@ -64,6 +65,7 @@ class TestTiers:
         np.testing.assert_array_equal(amounts[0], tier_amounts(FLOORS, RATES))
         np.testing.assert_allclose(amounts[1], [0.0, 0.1, 0.1, 0.1], rtol=1e-14)
 
+    @settings(deadline=None)
     @given(tier_tables(), st.floats(0.0, 1e8))
     def test_maximum_is_the_walk(self, table: Table, notional: float) -> None:
         floors, rates = table
@@ -133,6 +135,7 @@ class TestConventions:
         found = margin_call(equity, np.array(40.0), np.array(1e3), 0.8)
         np.testing.assert_array_equal(found, [True, False, True, True, True])
 
+    @settings(deadline=None)
     @given(
         equity=st.floats(-100.0, 0.0) | st.floats(1e-6, 1e3),
         required=st.floats(0.0, 100.0),
@@ -168,6 +171,7 @@ def bisected(low: float, high: float, *position: Any) -> float:
 
 
 class TestLiquidationPrice:
+    @settings(deadline=None)
     @given(
         table=tier_tables(),
         side=st.sampled_from([1.0, -1.0]),
@@ -216,6 +220,7 @@ class TestLiquidationPrice:
         np.testing.assert_allclose(found, expected, rtol=1e-14)
         assert found[1] < 50_000 < found[0]
 
+    @settings(deadline=None)
     @given(
         side=st.sampled_from([1.0, -1.0]),
         size=st.floats(1e-3, 1e3),

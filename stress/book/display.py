@@ -30,14 +30,14 @@ class PoolMargins:
 
 @dataclass(frozen=True)
 class MarginDisplay:
-    """Accounts and positions at some marks.
+    """Accounts and positions at some marks; NaN for an account without a counterpart.
 
     Attributes
     ----------
     equity, maintenance_margin, gross_notional
         (accounts,) sums over the account's pools, USD; coins after haircut.
     margin_ratio
-        (accounts,) largest ratio among the account's pools; NaN without a counterpart.
+        (accounts,) largest ratio among the account's pools.
     margin_level
         (accounts,) equity over gross notional; NaN without positions.
     excess
@@ -117,15 +117,18 @@ def margin_display(
     excess = np.where(at.notional > 0, at.equity - at.required, np.inf)
     least = np.minimum.reduceat(excess, first)
     price = _liquidation_prices(book, pools, setting, marks, at)
-    missing = ~pools.exists
+
+    def shown(numbers: Array) -> Array:
+        return np.where(pools.exists, numbers, np.nan)
+
     return MarginDisplay(
-        equity=equity,
-        maintenance_margin=np.add.reduceat(at.required, first),
-        gross_notional=gross,
-        margin_ratio=np.where(missing, np.nan, np.maximum.reduceat(ratio, first)),
-        margin_level=margin_level(equity, gross),
-        excess=np.where(np.isinf(least), equity, least),
-        effective_leverage=_leverage(gross, equity),
+        equity=shown(equity),
+        maintenance_margin=shown(np.add.reduceat(at.required, first)),
+        gross_notional=shown(gross),
+        margin_ratio=shown(np.maximum.reduceat(ratio, first)),
+        margin_level=shown(margin_level(equity, gross)),
+        excess=shown(np.where(np.isinf(least), equity, least)),
+        effective_leverage=shown(_leverage(gross, equity)),
         hidden_distress=_hidden_distress(book, pools, setting, marks, ratio),
         in_breach=np.logical_or.reduceat(broken, first),
         notional=np.abs(book.quantity) * marks[book.position_asset],

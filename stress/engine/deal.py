@@ -17,6 +17,10 @@ from stress.types import Array, Integers, Monitoring, Precision
 
 __all__ = ["build_world"]
 
+_SMALL = 4096
+"""Padded slots up to which a book is one panel: compiling a second one would cost more than padding
+the first."""
+
 
 def build_world(
     book: Book, pools: Pools, setting: Setting, precision: Precision, monitoring: Monitoring
@@ -37,6 +41,8 @@ def build_world(
     count = len(pools.cash)
     width = _power_of_two(_members(pools.pool_of_position, count))
     coin_width = _power_of_two(_members(pools.pool_of_coin, count))
+    if count * (width.max() + coin_width.max()) <= _SMALL:
+        width[:], coin_width[:] = width.max(), coin_width.max()
     barriers = find_barriers(book, pools, setting) if monitoring == "bridge" else None
     has_barrier = np.zeros(count, bool) if barriers is None else barriers.exists
     kind = np.stack([width, coin_width, has_barrier], axis=1)

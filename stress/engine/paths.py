@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from stress.engine.block import Schedule
-from stress.keys import MARKET, path_keys, step_keys, step_normals
+from stress.keys import MARKET, MODEL, path_keys, step_keys, step_normals
 from stress.market import PriceModel
 
 __all__ = ["Walk", "price_paths", "walk"]
@@ -29,6 +29,8 @@ def walk(
     """
     dtype = jnp.dtype(schedule.precision)
     keys = path_keys(seed, MARKET, paths)
+    # a key is used once: what the model draws for itself has a stream of its own
+    model_keys = path_keys(seed, MODEL, paths)
     assets = model.covariance_root.shape[0]
 
     def advance(state: Walk, number: jax.Array) -> tuple[Walk, jax.Array]:
@@ -45,7 +47,7 @@ def walk(
             return (model_state, level), level
 
         moving = steps <= schedule.steps
-        return jax.lax.scan(one_step, state, (normals, step_keys(keys, steps), moving))
+        return jax.lax.scan(one_step, state, (normals, step_keys(model_keys, steps), moving))
 
     start = (model.init(paths), jnp.zeros((assets, paths.shape[0]), dtype))
     return start, advance

@@ -77,7 +77,7 @@ class AccountBlock:
     least_excess
         (accounts, paths) USD, NaN where no pool ever held a position; empty unless asked for.
     equity
-        (accounts, paths) at the horizon, USD.
+        (accounts, paths) at the horizon, USD; NaN without a counterpart.
     """
 
     step: Integers
@@ -139,7 +139,7 @@ def account_block(
         closed=np.asarray(outcome.closed)[:, :paths].astype(np.float64).sum(axis=0),
         closed_by_asset=np.asarray(outcome.closed_by_asset)[:, :paths].astype(np.float64),
         least_excess=_least_excess(outcome.least_excess, first, paths),
-        equity=equity,
+        equity=np.where(ownership.exists[:, None], equity, np.nan),
     )
 
 

@@ -131,6 +131,9 @@ def _percent(share: Estimate) -> Shown:
     return Shown(f"{_fixed(100 * share.value, places)}{_SPACE}%")
 
 
+_HALF_A_CENT = 0.005
+
+
 def money_unit(size: float) -> tuple[float, str]:
     """Return what amounts of this size are divided by, and the suffix that says so."""
     for unit, least, suffix in _UNITS:
@@ -140,6 +143,8 @@ def money_unit(size: float) -> tuple[float, str]:
 
 
 def _money(amount: Estimate) -> Shown:
+    # less than half a cent is rounding error of larger sums, not an amount
+    amount = Estimate(*(0.0 if abs(number) < _HALF_A_CENT else number for number in amount))
     unit, suffix = money_unit(amount.value)
     scaled = Estimate(*(number / unit for number in amount))
     if suffix:

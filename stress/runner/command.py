@@ -105,16 +105,19 @@ def _table(row: dict[str, Any]) -> str:
         verdict = "breached" if limit["breached"] else "kept"
         verdict = verdict if limit["resolved"] else f"{verdict}, not resolved"
         lines.append(
-            f"  {limit['name']}: {limit['value']:.6g} ({limit['lower']:.6g} to "
-            f"{limit['upper']:.6g}) against {limit['threshold']:.6g}: {verdict}"
+            f"  {limit['name']}: {_shown(limit['value'], '{:.6g}')} "
+            f"({_shown(limit['lower'], '{:.6g}')} to {_shown(limit['upper'], '{:.6g}')}) "
+            f"against {limit['threshold']:.6g}: {verdict}"
         )
     lines.append(f"  report: {Path(row['report'])}")
     return "\n".join(lines)
 
 
 def _line(name: str, three: dict[str, float | None], form: str) -> str:
-    numbers = [
-        "unknown" if three[key] is None else form.format(three[key])
-        for key in ("estimate", "lower", "upper")
-    ]
+    numbers = [_shown(three[key], form) for key in ("estimate", "lower", "upper")]
     return f"  {name:<33}{numbers[0]:>16}  ({numbers[1]} to {numbers[2]})"
+
+
+def _shown(number: float | None, form: str) -> str:
+    """Return a number as text; a bound that the paths are too few for is not a number."""
+    return "no bound" if number is None else form.format(number)

@@ -82,11 +82,11 @@ def _print_tables(book: Book, setting: Setting, marks: Floats, display: MarginDi
 
 def _account_line(book: Book, display: MarginDisplay, account: int, width: int) -> str:
     numbers = (
-        f"{display.equity[account]:,.2f}",
-        f"{display.maintenance_margin[account]:,.2f}",
+        _number(display.equity[account], ",.2f"),
+        _number(display.maintenance_margin[account], ",.2f"),
         _number(display.margin_ratio[account], ".4f"),
         _number(display.margin_level[account], ".4f"),
-        f"{display.excess[account]:,.2f}",
+        _number(display.excess[account], ",.2f"),
         _number(display.effective_leverage[account], ".2f"),
     )
     line = f"{book.accounts[account]:<{width}}" + "".join(f"{text:>15}" for text in numbers)

@@ -79,15 +79,19 @@ def expected_shortfall(
     the mean excess, ``sd((L - v)+) / ((1 - level) sqrt(n))``, because the derivative in v vanishes
     at the quantile (Rockafellar and Uryasev 2000; Hong and Liu 2009).
 
+    Where the sample is too small for an upper bound of the quantile it is too small for one of the
+    shortfall: the bounds are then the quantile's, and the upper one is infinite.
+
     Parameters and returns as ``value_at_risk``.
     """
-    quantile, _ = value_at_risk(tail, trials, level, confidence)
+    quantile, bounds = value_at_risk(tail, trials, level, confidence)
     beyond = np.maximum(tail - quantile[..., None], 0.0)
     mean = beyond.sum(axis=-1) / trials
     second = (beyond**2).sum(axis=-1) / trials
     shortfall = quantile + mean / (1 - level)
-    if trials < 2:
-        return shortfall, np.full((*shortfall.shape, 2), np.nan)
+    if np.isinf(bounds[..., 1]).any():
+        # no observation beyond the quantile's upper bound: the tail has not been seen
+        return shortfall, bounds
     variance = np.maximum(second - mean**2, 0.0) / (trials - 1)
     half = normal_quantile(confidence) * np.sqrt(variance) / (1 - level)
     return shortfall, np.stack([shortfall - half, shortfall + half], axis=-1)

@@ -6,7 +6,7 @@ from math import inf, isnan
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stress.book.liquidation import Holding, safe_interval, safe_intervals
@@ -69,6 +69,7 @@ def holdings(draw: st.DrawFn) -> Holding:
     )
 
 
+@settings(deadline=None)
 @given(holdings())
 def test_against_bisection(holding: Holding) -> None:
     """The excess is concave: safe between two prices, one of which may be 0 or infinite."""
@@ -183,6 +184,7 @@ class TestByHand:
         np.testing.assert_allclose(holding.excess(prices), [-15.5, 59.0, 133.5], rtol=1e-13)
 
 
+@settings(deadline=None)
 @given(st.lists(holdings(), min_size=1, max_size=5))
 def test_many_single_positions_at_once(several: list[Holding]) -> None:
     """The closed form of one position without coins gives what the general one gives."""

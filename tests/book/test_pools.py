@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from stress.book.book import Book
 from stress.book.notices import starting_notices
@@ -181,6 +182,7 @@ def start_equity(book: Book, pools: Pools) -> np.ndarray:
     return total
 
 
+@settings(deadline=None)
 @given(books(tuple(KINDS)))
 def test_no_world_makes_money(accounts: dict[str, Account]) -> None:
     """An account has the same starting equity in every world in which it exists."""
@@ -194,6 +196,7 @@ def test_no_world_makes_money(accounts: dict[str, Account]) -> None:
         assert (off[pools.exists] < 1e-12).all(), mode
 
 
+@settings(deadline=None)
 @given(books(tuple(KINDS)))
 def test_shares_follow_the_rules(accounts: dict[str, Account]) -> None:
     """Each share of each account, worked out again account by account."""
@@ -201,28 +204,30 @@ def test_shares_follow_the_rules(accounts: dict[str, Account]) -> None:
     margin, cash, exists = isolated_margins(as_book(accounts), price, haircut)
     row_number = 0
     for number, account in enumerate(accounts.values()):
-        rows = [r for r in account.positions if "margin" not in r]
-        profits = [r["quantity"] * (PRICE[r["asset"]] - r["entry_price"]) for r in rows]
-        sizes = [abs(r["quantity"]) * PRICE[r["asset"]] for r in rows]
-        coins = sum(
-            c["quantity"] * PRICE[c["asset"]] * (1 - HAIRCUT[c["asset"]]) for c in account.coins
-        )
-        equity = account.cash + sum(profits) + coins
-        claims = [
-            n / r["leverage"] if "leverage" in r else 0.0 for r, n in zip(rows, sizes, strict=True)
-        ]
+        rows = [position for position in account.positions if "margin" not in position]
+        profits = [p["quantity"] * (PRICE[p["asset"]] - p["entry_price"]) for p in rows]
+        sizes = [abs(p["quantity"]) * PRICE[p["asset"]] for p in rows]
+        equity = account.cash + sum(profits)
+        for coin in account.coins:
+            equity += coin["quantity"] * PRICE[coin["asset"]] * (1 - HAIRCUT[coin["asset"]])
+        leverages = [p.get("leverage", inf) for p in rows]
+        claims = [size / leverage for size, leverage in zip(sizes, leverages, strict=True)]
         factor = min(1.0, equity / sum(claims)) if sum(claims) else 1.0
         left = max(equity - sum(claims), 0.0)
-        unstated = sum(n for r, n in zip(rows, sizes, strict=True) if "leverage" not in r)
+        unstated = sum(
+            size for size, leverage in zip(sizes, leverages, strict=True) if leverage == inf
+        )
         assert exists[number] == (not rows or equity > 0)
         shares = iter(
-            claim * factor if "leverage" in r else left * n / unstated
-            for r, n, claim in zip(rows, sizes, claims, strict=True)
+            left * size / unstated if leverage == inf else claim * factor
+            for size, leverage, claim in zip(sizes, leverages, claims, strict=True)
         )
         profit = iter(profits)
-        for r in account.positions:
-            expected = r["margin"] if "margin" in r else next(shares) - next(profit)
-            if exists[number]:
+        for position in account.positions:
+            if "margin" in position:
+                assert margin[row_number] == position["margin"]
+            elif exists[number]:
+                expected = next(shares) - next(profit)
                 assert margin[row_number] == pytest.approx(expected, rel=1e-9, abs=1e-6)
             row_number += 1
         if exists[number]:

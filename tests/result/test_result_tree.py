@@ -1,0 +1,388 @@
+"""A whole result against its written specification, in memory and on disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import stress
+from stress.errors import InputError
+from stress.result.schema import (
+    BOUNDS,
+    DIMENSIONS,
+    GROUPS,
+    SCHEMA_VERSION,
+    WORLD_PREFIX,
+    Variable,
+    find,
+)
+from stress.result.store import RESULT, save_result
+from stress.result.summary import summarise, to_json
+from tests.strategies import random_book, write_book
+
+# the shape of the tests of the runner, which compile it too
+KINDS = ("cross_coins", "mixed", "stated_leverage", "idle", "broken")
+CHANGES = {
+    "book.compare": ["cross", "isolated"],
+    "simulation.detail": True,
+    "simulation.seed": 91,
+    "simulation.paths": 150,
+    "limits": {
+        "max_account_liquidation_probability": 0.5,
+        "max_group_any_liquidation_probability": {"idle": 0.5, "mixed": 0.01},
+        "max_expected_shortfall": 1e7,
+        "max_uncovered_loss": 1e7,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[xr.DataTree, Path]:
+    """Return the result of a small run with everything switched on, and its folder."""
+    base = tmp_path_factory.mktemp("book")
+    folder = base / "new" / "folder"
+    return stress.run(write_book(base, random_book(91, KINDS), CHANGES), out=folder), folder
+
+
+@pytest.fixture(scope="module")
+def tree(run: tuple[xr.DataTree, Path]) -> xr.DataTree:
+    return run[0]
+
+
+def variables(tree: xr.DataTree) -> list[tuple[str, str, xr.DataArray]]:
+    return [
+        (group, str(name), array)
+        for group, node in tree.children.items()
+        for name, array in node.data_vars.items()
+    ]
+
+
+def is_interval(group: str, name: str) -> bool:
+    """Return whether the variable is the interval of an estimate beside it."""
+    try:
+        find(group, name)
+    except KeyError:
+        return name.endswith("_interval")
+    return False
+
+
+class TestSpecification:
+    def test_everything_is_specified(self, tree: xr.DataTree) -> None:
+        """Group, dimensions, unit and meaning of every variable are those of the list."""
+        for group, name, array in variables(tree):
+            if is_interval(group, name):
+                spec = find(group, name.removesuffix("_interval"))
+                assert spec.estimate or group == "limits", (group, name)
+                assert array.dims == (*spec.dims, "bound"), (group, name)
+            else:
+                spec = find(group, name)
+                assert array.dims == spec.dims, (group, name)
+                assert array.attrs["long_name"] == spec.meaning, (group, name)
+            assert array.attrs.get("units", "") == spec.units, (group, name)
+
+    def test_everything_specified_is_there(self, tree: xr.DataTree) -> None:
+        """The list promises nothing that a run with everything on does not give."""
+        assert set(tree.children) == set(GROUPS)
+        for group, named in GROUPS.items():
+            assert set(named) <= set(tree[group].data_vars), group
+
+    def test_compared_worlds_repeat_what_is_compared(self, tree: xr.DataTree) -> None:
+        """And nothing else: every world under its prefix, the main one too."""
+        for group, named in GROUPS.items():
+            for name, spec in named.items():
+                for prefix in WORLD_PREFIX:
+                    there = prefix + name in tree[group].data_vars
+                    # "cross_minus_isolated" begins like a prefix and is none
+                    assert there == spec.compared, (group, prefix + name)
+
+    def test_estimates_have_intervals(self, tree: xr.DataTree) -> None:
+        """The estimate lies within, NaN with NaN; both bounds of a probability are ones."""
+        for group, name, array in variables(tree):
+            if is_interval(group, name) or not find(group, name).estimate:
+                continue
+            interval = tree[group][f"{name}_interval"].transpose("bound", ...)
+            low, high = interval.values
+            value = array.values
+            known = ~np.isnan(value)
+            if name.endswith("cross_minus_isolated") or "expected" in name:
+                # one path alone has no variance; here there are many
+                assert not np.isnan(low[known]).any(), name
+            slack = 1e-12 * np.abs(value[known])
+            assert (low[known] <= value[known] + slack).all(), (group, name)
+            assert (value[known] <= high[known] + slack).all(), (group, name)
+            assert np.isnan(low[~known]).all(), (group, name)
+            assert np.isnan(high[~known]).all(), (group, name)
+            if "probability" in name:
+                assert (low[known] >= 0).all(), (group, name)
+                assert (high[known] <= 1).all(), (group, name)
+
+    def test_coordinates(self, tree: xr.DataTree) -> None:
+        """Labels stand for accounts, positions, assets, groups, limits; days for steps."""
+        text = {"account", "position", "asset", "other_asset", "group", "other_group", "limit"}
+        for group, name, array in variables(tree):
+            assert set(array.dims) <= set(DIMENSIONS), (group, name)
+            for dim in array.dims:
+                if dim in text | {"bound"}:
+                    assert array.coords[dim].dtype.kind == "U", (group, name, dim)
+            if "bound" in array.dims:
+                assert tuple(array.coords["bound"].values) == BOUNDS
+        days = tree["accounts"]["step"].values
+        assert days[0] == 0
+        assert days[-1] == pytest.approx(10.0)
+        assert (np.diff(days) > 0).all()
+
+    def test_unknown_names(self) -> None:
+        for name in ("liquidation_probabilty", "cross_initial_equity", "cross_minus_isolated_x"):
+            with pytest.raises(KeyError, match=name):
+                find("accounts", name)
+        assert isinstance(find("accounts", "cross_liquidation_probability"), Variable)
+
+    def test_attributes(self, tree: xr.DataTree) -> None:
+        """Strings and numbers only, everywhere: a file holds nothing else."""
+        for node in tree.subtree:
+            holders = [node.attrs, *(array.attrs for array in node.data_vars.values())]
+            for attributes in holders:
+                for name, value in attributes.items():
+                    assert isinstance(value, (str, int, float)), (node.path, name)
+                    assert not isinstance(value, bool), (node.path, name)
+
+
+CONTRACT = {
+    "accounts": [
+        "liquidation_probability",
+        "liquidation_probability_by_step",
+        "bankruptcy_probability",
+        "margin_call_probability",
+        "expected_loss",
+        "value_at_risk",
+        "expected_shortfall",
+        "liquidation_time_quantile",
+        "initial_equity",
+        "initial_margin_ratio",
+        "effective_leverage",
+        "cross_liquidation_probability",
+        "isolated_liquidation_probability",
+        "cross_minus_isolated",
+    ],
+    "positions": ["planned_risk", "liquidation_price"],
+    "paths": [
+        "liquidated_accounts",
+        "liquidated_notional",
+        "total_loss",
+        "net_loss",
+        "uncovered_loss",
+    ],
+    "assets": ["liquidated_notional_mean", "net_position"],
+    "groups": ["any_liquidation_probability", "joint_liquidation_probability"],
+    "limits": ["value", "threshold", "breached", "resolved"],
+    "detail": [
+        "equity_end",
+        "liquidation_step",
+        "bankrupt",
+        "least_excess",
+        "uncovered_loss",
+        "mark_end",
+        "closed_notional",
+    ],
+    "margin": [],
+    "fan": [],
+}
+"""Names that other programs hold on to."""
+
+ATTRIBUTES = [
+    "Conventions",
+    "title",
+    "source",
+    "schema_version",
+    "created_at",
+    "scenario_toml",
+    "scenario_sha256",
+    "input_sha256",
+    "seed",
+    "paths",
+    "precision",
+    "jax_version",
+    "platform",
+    "device_kind",
+    "duration_seconds",
+]
+
+
+class TestNames:
+    @pytest.mark.parametrize("group", CONTRACT)
+    def test_variables(self, tree: xr.DataTree, group: str) -> None:
+        for name in CONTRACT[group]:
+            assert name in tree[group].data_vars
+
+    def test_attributes(self, tree: xr.DataTree) -> None:
+        for name in ATTRIBUTES:
+            assert name in tree.attrs
+        assert tree.attrs["title"] == "random-book"
+        assert tree.attrs["schema_version"] == SCHEMA_VERSION
+        assert tree.attrs["seed"] == 91
+        assert tree.attrs["paths"] == 150
+        assert len(tree.attrs["input_sha256"].splitlines()) == 3
+
+    def test_dimensions_of_detail(self, tree: xr.DataTree) -> None:
+        sizes = dict(tree["detail"].sizes)
+        assert sizes == {"path": 150, "account": 10, "asset": 4}
+
+
+class TestConsistency:
+    """Numbers that say the same in two places say the same."""
+
+    def test_detail_and_accounts(self, tree: xr.DataTree) -> None:
+        detail, accounts = tree["detail"], tree["accounts"]
+        hit = (detail["liquidation_step"] >= 0).mean("path")
+        np.testing.assert_allclose(hit, accounts["liquidation_probability"], atol=1e-15)
+        broke = detail["bankrupt"].mean("path")
+        np.testing.assert_allclose(broke, accounts["bankruptcy_probability"], atol=1e-15)
+        loss = accounts["initial_equity"] - detail["equity_end"].mean("path")
+        scale = np.abs(accounts["initial_equity"]).max()
+        np.testing.assert_allclose(loss / scale, accounts["expected_loss"] / scale, atol=1e-12)
+
+    def test_detail_and_paths(self, tree: xr.DataTree) -> None:
+        detail, paths = tree["detail"], tree["paths"]
+        hits = (detail["liquidation_step"] >= 0).sum("account")
+        np.testing.assert_array_equal(hits, paths["liquidated_accounts"])
+        closed = detail["closed_notional"].sum("asset")
+        np.testing.assert_allclose(closed, paths["liquidated_notional"], rtol=1e-12)
+        loss = tree["accounts"]["initial_equity"] - detail["equity_end"]
+        np.testing.assert_allclose(loss.sum("account"), paths["net_loss"], rtol=1e-9)
+        total = np.maximum(loss, 0).sum("account")
+        np.testing.assert_allclose(total, paths["total_loss"], rtol=1e-9)
+
+    def test_accounts_and_book(self, tree: xr.DataTree) -> None:
+        mean = float(tree["accounts"]["liquidation_probability"].mean())
+        assert float(tree["book"]["liquidation_probability"]) == pytest.approx(mean, abs=1e-14)
+        some = float((tree["paths"]["liquidated_accounts"] > 0).mean())
+        assert float(tree["book"]["any_liquidation_probability"]) == pytest.approx(some, abs=1e-14)
+
+    def test_time_ends_at_the_horizon(self, tree: xr.DataTree) -> None:
+        """The last point of a curve is the probability by the horizon."""
+        for group in ("accounts", "groups"):
+            curve = tree[group]["liquidation_probability_by_step"]
+            end = curve.isel(step=-1)
+            np.testing.assert_allclose(end, tree[group]["liquidation_probability"], atol=1e-14)
+            assert (curve.diff("step") >= -1e-15).all()
+
+    def test_joint(self, tree: xr.DataTree) -> None:
+        """Symmetric, with the probability of any on its diagonal."""
+        joint = tree["groups"]["joint_liquidation_probability"].values
+        np.testing.assert_array_equal(joint, joint.T)
+        any_one = tree["groups"]["any_liquidation_probability"]
+        np.testing.assert_allclose(np.diag(joint), any_one, atol=1e-14)
+
+    def test_distribution(self, tree: xr.DataTree) -> None:
+        assert int(tree["distribution"]["total_loss_paths"].sum()) == 150
+        assert int(tree["distribution"]["net_loss_paths"].sum()) == 150
+
+
+class TestOnDisk:
+    def test_round_trip(self, run: tuple[xr.DataTree, Path]) -> None:
+        """Bit for bit, with coordinates and attributes."""
+        tree, folder = run
+        opened = stress.open_result(folder)
+        for node, other in zip(tree.subtree, opened.subtree, strict=True):
+            assert node.path == other.path
+            xr.testing.assert_identical(other.to_dataset(), node.to_dataset())
+            for name, array in node.data_vars.items():
+                found = other[str(name)]
+                if array.dtype.kind == "f":
+                    assert found.values.tobytes() == array.values.tobytes(), name
+                assert found.dtype.kind == array.dtype.kind, name
+        assert stress.open_result(folder / RESULT).identical(opened)
+
+    def test_files(self, run: tuple[xr.DataTree, Path]) -> None:
+        _, folder = run
+        names = {file.name for file in folder.iterdir()}
+        assert names == {"result.nc", "summary.json", "scenario.toml", "report.html"}
+
+    def test_resolved_scenario(self, run: tuple[xr.DataTree, Path]) -> None:
+        tree, folder = run
+        assert (folder / "scenario.toml").read_text("utf-8") == tree.attrs["scenario_toml"]
+
+    def test_nothing_half_written(
+        self, tree: xr.DataTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A write that fails leaves neither a result nor a piece of one."""
+
+        def broken(self: xr.DataTree, path: Path, **keywords: object) -> None:
+            Path(path).write_bytes(b"half")
+            raise OSError("disk full")
+
+        monkeypatch.setattr(xr.DataTree, "to_netcdf", broken)
+        with pytest.raises(OSError, match="disk full"):
+            save_result(tree, tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_no_result(self, tmp_path: Path) -> None:
+        for place in (tmp_path, tmp_path / "absent"):
+            with pytest.raises(InputError, match="holds no finished result"):
+                stress.open_result(place)
+        (tmp_path / RESULT).write_bytes(b"not netCDF")
+        with pytest.raises(InputError, match="is not a result"):
+            stress.open_result(tmp_path)
+
+
+class TestSummary:
+    def test_keys(self, tree: xr.DataTree) -> None:
+        summary = summarise(tree)
+        assert {
+            "name",
+            "paths",
+            "accounts",
+            "assets",
+            "steps",
+            "liquidation_probability",
+            "any_liquidation_probability",
+            "expected_total_loss",
+            "expected_cascade_loss",
+            "fund_exhaustion_probability",
+            "limits",
+            "duration_seconds",
+            "account_path_steps_per_second",
+            "exit_code",
+        } <= summary.keys()
+        for name in (
+            "liquidation_probability",
+            "any_liquidation_probability",
+            "expected_total_loss",
+        ):
+            three = summary[name]
+            assert list(three) == ["estimate", "lower", "upper"]
+            assert three["lower"] <= three["estimate"] <= three["upper"]
+        # not simulated: null, not absent
+        assert summary["expected_cascade_loss"] is None
+        assert summary["fund_exhaustion_probability"] is None
+        assert (summary["paths"], summary["accounts"], summary["assets"]) == (150, 10, 4)
+        assert summary["steps"] == 40
+
+    def test_limits(self, tree: xr.DataTree) -> None:
+        """Broken accounts are liquidated for sure; idle ones never; so the verdicts are known."""
+        rows = {row["name"]: row for row in summarise(tree)["limits"]}
+        assert len(rows) == 5
+        for row in rows.values():
+            assert {"name", "value", "threshold", "breached"} <= row.keys()
+        account = rows["max_account_liquidation_probability"]
+        assert account["value"] == 1
+        assert account["breached"] and account["resolved"]
+        idle = rows["max_group_any_liquidation_probability.idle"]
+        assert idle["value"] == 0
+        assert not idle["breached"] and idle["resolved"]
+        assert summarise(tree)["exit_code"] == 3
+
+    def test_file(self, run: tuple[xr.DataTree, Path]) -> None:
+        """JSON without NaN or infinity, the same as is worked out from the result."""
+        tree, folder = run
+        text = (folder / "summary.json").read_text("utf-8")
+        assert text == to_json(summarise(tree))
+
+        def refuse(constant: str) -> None:
+            raise AssertionError(constant)
+
+        assert json.loads(text, parse_constant=refuse) == summarise(tree)
