@@ -18,7 +18,17 @@ from stress.runner.prepare import Job
 from tests.reference import barrier, plain
 from tests.strategies import HAIRCUT, TIERS, Account
 
-__all__ = ["BLOCK", "PATHS", "Followed", "follow", "gross", "marks", "plain_pools", "schedule"]
+__all__ = [
+    "BLOCK",
+    "PATHS",
+    "Followed",
+    "follow",
+    "gross",
+    "marks",
+    "plain_pools",
+    "pools_of_world",
+    "schedule",
+]
 
 Floats = NDArray[np.float64]
 
@@ -82,6 +92,22 @@ def plain_pools(accounts: Mapping[str, Account]) -> list[plain.PlainPool]:
             for row in account.positions
             if "margin" in row
         ]
+    return pools
+
+
+def pools_of_world(job: Job) -> list[plain.PlainPool]:
+    """Return the margin pools of the job's main world, whichever it is."""
+    book, held, setting = job.book, job.main.pools, job.setting
+    pools = [plain.PlainPool(cash) for cash in held.cash.tolist()]
+    for row in np.flatnonzero(held.pool_of_position >= 0):
+        asset = int(book.position_asset[row])
+        tiers = zip(setting.tier_rate[asset], setting.tier_amount[asset], strict=True)
+        position = (asset, float(book.quantity[row]), float(book.entry_price[row]), list(tiers))
+        pools[held.pool_of_position[row]].positions.append(position)
+    for row in np.flatnonzero(held.pool_of_coin >= 0):
+        asset = int(book.coin_asset[row])
+        coin = (asset, float(book.coin_quantity[row]), float(setting.haircut[asset]))
+        pools[held.pool_of_coin[row]].coins.append(coin)
     return pools
 
 

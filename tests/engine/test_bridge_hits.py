@@ -91,12 +91,14 @@ def test_closed_at_the_barrier(ladder: tuple[Job, dict[str, Account]]) -> None:
 
 def test_exactly_at_the_requirement(tmp_path: Path) -> None:
     """Safe at the start, and sure to be hit in the first step, with weight and draw agreeing."""
-    accounts = random_book(SEED, ("at_requirement", "cross_single"))
-    found = follow(prepared(tmp_path, accounts)).outcome
-    assert (found.step[0] == 1).all()
-    np.testing.assert_allclose(np.exp(found.survival[0]), 0, atol=1e-9)
-    assert found.called[0].all()
-    np.testing.assert_allclose(found.closed[0], 128.0, rtol=1e-9)
+    job = prepared(tmp_path, random_book(SEED))
+    owner = job.book.accounts.index("at_requirement-0")
+    (pool,) = np.flatnonzero(job.main.pools.account == owner)
+    found = follow(job).outcome
+    assert (found.step[pool] == 1).all()
+    np.testing.assert_allclose(np.exp(found.survival[pool]), 0, atol=1e-9)
+    assert found.called[pool].all()
+    np.testing.assert_allclose(found.closed[pool], 128.0, rtol=1e-9)
 
 
 def test_closing_in_general(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from stress.engine.panels import Margins, Panel, margins
 from stress.engine.passage import _slack, _worst
 from stress.runner.prepare import Job, prepare
 from stress.types import TOLERANCE, Precision
-from tests.engine.following import PATHS, Followed, follow
-from tests.strategies import KINDS, MOST, WIDE, books, random_book, seeds, write_book
+from tests.engine.following import Followed, follow
+from tests.strategies import KINDS, NARROW, books, random_book, seeds, write_book
 
 SEEDS = (21, 22, 23)
 NODES = 9
@@ -86,22 +86,24 @@ def on_and_off(job: Job) -> tuple[Followed, Followed]:
     return follow(job, detail=False), follow(job, detail=True)
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-@pytest.mark.parametrize("kinds", [MOST, WIDE], ids=["most", "wide"])
+@pytest.mark.parametrize(
+    ("kinds", "precision"),
+    [(NARROW, "float32"), (NARROW, "float64"), (("wide",), "float32")],
+    ids=["float32", "float64", "wide-float32"],
+)
 def test_step_is_the_same_with_and_without(
     tmp_path: Path, kinds: tuple[str, ...], precision: Precision
 ) -> None:
-    copies = 2 if kinds is MOST else 3
     quiet = 0
     for seed in SEEDS:
-        job = prepared(tmp_path, random_book(seed, kinds, copies), precision=precision, seed=seed)
+        job = prepared(tmp_path, random_book(seed, kinds), precision=precision, seed=seed)
         (screened, end), (whole, end_again) = on_and_off(job)
         np.testing.assert_array_equal(end, end_again)
         for name in ("step", "called", "equity", "deficit", "closed", "closed_by_asset"):
             np.testing.assert_array_equal(getattr(screened, name), getattr(whole, name), name)
         quiet += (~whole.called & (whole.closed == 0)).sum()
     # some pools never come near a breach, so there is something to screen
-    assert quiet > PATHS
+    assert quiet > 0
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

@@ -12,16 +12,13 @@ from stress.types import Monitoring, Precision
 from tests.engine.following import follow, gross, marks, plain_pools
 from tests.strategies import Account, random_book, write_book
 
-KINDS = ("cross_single",)
 SEED = 31
-LENGTHS = (40, 64, 1)
-"""One block; one that reaches beyond the horizon; blocks of one step."""
 
 
 def prepared(
     folder: Path, monitoring: Monitoring, precision: Precision = "float64"
 ) -> tuple[Job, dict[str, Account]]:
-    accounts = random_book(SEED, KINDS, copies=12)
+    accounts = random_book(SEED)
     changes = {
         "simulation.monitoring": monitoring,
         "simulation.precision": precision,
@@ -30,18 +27,19 @@ def prepared(
     return prepare(write_book(folder, accounts, changes)), accounts
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_marks(tmp_path: Path, precision: Precision) -> None:
+@pytest.mark.parametrize(("precision", "lengths"), [("float32", (64, 40, 1)), ("float64", (64,))])
+def test_marks(tmp_path: Path, precision: Precision, lengths: tuple[int, ...]) -> None:
+    """One block that reaches beyond the horizon, one that ends with it, blocks of one step."""
     job, _ = prepared(tmp_path, "step", precision)
-    expected = marks(job, block=7)
+    expected = marks(job)
     assert expected.dtype == precision
-    for length in LENGTHS:
+    for length in lengths:
         np.testing.assert_array_equal(marks(job, block=length), expected)
 
 
 def test_marks_do_not_know_the_horizon(tmp_path: Path) -> None:
     """The first steps of a longer run are those of a shorter one, digit by digit."""
-    accounts = random_book(SEED, KINDS)
+    accounts = random_book(SEED)
     runs = {
         horizon: prepare(write_book(tmp_path, accounts, {"simulation.horizon": horizon}))
         for horizon in ("240h", "96h")
@@ -55,7 +53,7 @@ def test_outcomes(tmp_path: Path, monitoring: Monitoring, lengths: tuple[int, ..
     """Decisions are equal; amounts may differ by rounding, as XLA adds in another order."""
     job, accounts = prepared(tmp_path, monitoring)
     scale = gross(plain_pools(accounts), job.setting.price)
-    expected, end = follow(job, block=40)
+    expected, end = follow(job)
     assert 0.2 < (expected.step > 0).mean() < 0.9
     for length in lengths:
         found, found_end = follow(job, block=length)

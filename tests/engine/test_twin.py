@@ -9,14 +9,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from stress.engine import deal, survivors
 from stress.runner.prepare import Job, prepare
-from tests.engine.following import Floats, Followed, follow, gross, marks, plain_pools
+from stress.types import Mode
+from tests.engine.following import (
+    BLOCK,
+    Floats,
+    Followed,
+    follow,
+    gross,
+    marks,
+    plain_pools,
+    pools_of_world,
+)
 from tests.reference import plain
 from tests.strategies import (
     CORRELATION,
-    ONE_ASSET,
+    KINDS,
     VOLATILITY,
-    WIDE,
     Account,
     books,
     random_book,
@@ -32,19 +42,27 @@ TRIGGERS = {"maintenance": None, "margin-level": LEVEL}
 
 
 def prepared(
-    folder: Path, accounts: dict[str, Account], *, level: float | None = None, **simulation: Any
+    folder: Path,
+    accounts: dict[str, Account],
+    *,
+    level: float | None = None,
+    mode: Mode = "as-booked",
+    **simulation: Any,
 ) -> Job:
     changes: dict[str, Any] = {f"simulation.{key}": value for key, value in simulation.items()}
+    changes["book.mode"] = mode
     if level is not None:
         changes["venue.trigger"] = {"margin_level": level}
     return prepare(write_book(folder, accounts, changes))
 
 
-def check_step(job: Job, accounts: dict[str, Account], level: float | None) -> Followed:
+def check_step(
+    job: Job, pools: list[plain.PlainPool], level: float | None = None, *, block: int = BLOCK
+) -> Followed:
     """Compare everything that step monitoring says with the twin."""
-    along, pools = marks(job), plain_pools(accounts)
+    along = marks(job)
     twin = plain.plain_step(along, pools, job.setting.fee, TAU, job.setting.warning, level)
-    followed = follow(job)
+    followed = follow(job, block=block)
     found, scale = followed.outcome, gross(pools, along[0, 0])
 
     np.testing.assert_array_equal(followed.mark_end, along[:, -1].T)
@@ -74,7 +92,7 @@ def test_step(tmp_path: Path, trigger: str, detail: bool) -> None:
     for seed in SEEDS:
         accounts = random_book(seed)
         job = prepared(tmp_path, accounts, level=TRIGGERS[trigger], seed=seed, detail=detail)
-        followed = check_step(job, accounts, TRIGGERS[trigger])
+        followed = check_step(job, plain_pools(accounts), TRIGGERS[trigger])
         liquidated += (followed.outcome.step > 0).sum()
     # a comparison of books in which nothing happens would prove little
     assert liquidated > 100
@@ -86,18 +104,34 @@ def test_step_of_any_book(
     tmp_path_factory: pytest.TempPathFactory, accounts: dict[str, Account], seed: int
 ) -> None:
     folder = tmp_path_factory.mktemp("book")
-    check_step(prepared(folder, accounts, seed=seed), accounts, None)
+    check_step(prepared(folder, accounts, seed=seed), plain_pools(accounts))
 
 
-@pytest.mark.parametrize("kinds", [WIDE, ONE_ASSET], ids=["wide", "one-asset"])
-def test_step_of_other_pools(tmp_path: Path, kinds: tuple[str, ...]) -> None:
-    liquidated = 0
-    for seed in SEEDS:
-        accounts = random_book(seed, kinds, copies=3)
-        job = prepared(tmp_path, accounts, seed=seed)
-        followed = check_step(job, accounts, None)
-        liquidated += (followed.outcome.step > 0).sum()
-    assert liquidated > 20
+def test_panels_of_every_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A larger book is dealt to panels by width, pools without positions and wide ones too."""
+    monkeypatch.setattr(deal, "_SMALL", 0)
+    accounts = random_book(SEEDS[0], tuple(KINDS))
+    job = prepared(tmp_path, accounts, seed=SEEDS[0])
+    widths = [(panel.asset.shape[0], panel.coin_asset.shape[0]) for panel in job.main.world.panels]
+    assert widths == [(0, 2), (1, 0), (4, 1), (4, 2), (32, 0)]
+    check_step(job, plain_pools(accounts))
+
+
+def test_pairs_in_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few pairs are evaluated at once, all that must be are."""
+    monkeypatch.setattr(survivors, "_BUDGET", 1)
+    accounts = random_book(SEEDS[0])
+    job = prepared(tmp_path, accounts, seed=SEEDS[0])
+    # a block that no other test uses: another one would be compiled with the usual budget
+    check_step(job, plain_pools(accounts), block=11)
+
+
+@pytest.mark.parametrize("mode", ["cross", "isolated"])
+def test_other_worlds(tmp_path: Path, mode: Mode) -> None:
+    """Counterparts too, an account without one among them: it has no positions."""
+    job = prepared(tmp_path, random_book(SEEDS[0]), seed=SEEDS[0], mode=mode)
+    assert job.main.pools.exists.all() == (mode == "cross")
+    check_step(job, pools_of_world(job))
 
 
 def one_asset(pool: plain.PlainPool) -> int | None:
@@ -162,16 +196,3 @@ def test_bridge(
         survival = np.exp(check_bridge(job, accounts, TRIGGERS[trigger]).outcome.survival)
         uncertain += ((survival > 1e-6) & (survival < 1 - 1e-6)).sum()
     assert uncertain > 100
-
-
-def test_bridge_of_pools_on_one_asset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Some have one liquidation price and an exact bridge, some have one on either side."""
-    monkeypatch.setattr(plain, "only_asset", one_asset)
-    uncertain = np.zeros(len(ONE_ASSET), int)
-    for seed in SEEDS:
-        accounts = random_book(seed, ONE_ASSET, copies=3)
-        job = prepared(tmp_path, accounts, seed=seed, monitoring="bridge")
-        survival = np.exp(check_bridge(job, accounts, None).outcome.survival)
-        open_question = ((survival > 1e-6) & (survival < 1 - 1e-6)).sum(axis=1)
-        uncertain += open_question.reshape(3, -1).sum(axis=0)
-    assert (uncertain > 10).all()

@@ -261,11 +261,14 @@ class TestInterruption:
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "simulating\n"
-        assert out.is_dir()
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=60)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "simulating\n"
+            assert out.is_dir()
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
         assert process.returncode == 75
         assert "interrupted" in error
         assert error.count("\n") == 1

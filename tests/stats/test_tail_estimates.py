@@ -82,11 +82,19 @@ class TestExpectedShortfall:
     """The mean beyond the quantile."""
 
     def test_whole_observations(self) -> None:
-        """Beyond 80 % of ten lie 9 and 10; the excesses over 8 have second moment .5."""
+        """Beyond 80 % of 1 to 100 lie 81 to 100; the excesses over 80 have second moment 28.7."""
+        losses = np.arange(100.0, 0.0, -1.0)[None]
+        value, interval = expected_shortfall(losses, 100, 0.8, 0.95)
+        assert value == pytest.approx([90.5])
+        half = Z * np.sqrt((28.7 - 2.1**2) / 99) / 0.2
+        assert interval == pytest.approx(np.array([[90.5 - half, 90.5 + half]]))
+
+    def test_too_few_for_an_upper_bound(self) -> None:
+        """What does not bound the quantile from above does not bound what lies beyond it."""
         value, interval = expected_shortfall(TEN, 10, 0.8, 0.95)
         assert value == pytest.approx([9.5])
-        half = Z * np.sqrt((0.5 - 0.3**2) / 9) / 0.2
-        assert interval == pytest.approx(np.array([[9.5 - half, 9.5 + half]]))
+        assert interval.tolist() == value_at_risk(TEN, 10, 0.8, 0.95)[1].tolist()
+        assert interval.tolist() == [[5.0, np.inf]]
 
     def test_part_of_an_observation(self) -> None:
         """The worst quarter of ten: 10, 9 and half of 8."""
@@ -99,10 +107,10 @@ class TestExpectedShortfall:
         assert interval.tolist() == [[7.0, 7.0]]
 
     def test_one_path(self) -> None:
-        """A value, and no error that could be known."""
+        """A value, and nothing to bound it from above."""
         value, interval = expected_shortfall(np.array([[3.0]]), 1, 0.99, 0.95)
         assert value.tolist() == [3.0]
-        assert np.isnan(interval).all()
+        assert interval[0, 1] == np.inf
 
     @settings(deadline=None)
     @given(
