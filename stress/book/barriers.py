@@ -26,10 +26,10 @@ class Barriers(NamedTuple):
     asset
         (pools,) the asset of a pool that holds one asset only.
     log_price
-        (2, pools) log of the price, rows ``BREACH`` and ``CALL``.
+        (2, pools) log of the price, rows ``BREACH`` and ``CALL``; infinite where no price does.
     side
-        (pools,) +1 where a fall leads there, -1 where a rise does; 0 for a pool with several
-        assets, and where there is no such price or one on either side.
+        (pools,) +1 where a fall leads there, if anything does, -1 where a rise does; 0 for a pool
+        with several assets, and where there is such a price on either side.
     """
 
     asset: Integers
@@ -61,7 +61,7 @@ def find_barriers(book: Book, pools: Pools, setting: Setting) -> Barriers:
     asset[one] = book.position_asset[row]
     asset[several] = [asset for asset, _ in holdings]
 
-    low, high = np.zeros((2, count)), np.full((2, count), np.inf)
+    low, high = np.full((2, 2, count), np.nan)
     for level, ratio in ((BREACH, 1.0), (CALL, setting.warning)):
         low[level, one], high[level, one] = safe_intervals(
             pools.cash[one],
@@ -76,12 +76,16 @@ def find_barriers(book: Book, pools: Pools, setting: Setting) -> Barriers:
 
 
 def _one_sided(asset: Integers, low: Floats, high: Floats) -> Barriers:
-    """Keep the pools whose (2, pools) safe intervals have one and the same end at both levels."""
-    falls = (low > 0) & ~np.isfinite(high)
-    rises = (low == 0) & np.isfinite(high) & (high > 0)
+    """Keep the pools whose (2, pools) safe intervals end on one side only, at both levels.
+
+    One that ends nowhere is kept too, at the price 0 or infinity, which no path reaches.
+    """
+    falls = (low >= 0) & np.isposinf(high)
+    rises = (low == 0) & (high > 0)
     side = np.where(falls.all(axis=0), 1, np.where(rises.all(axis=0), -1, 0))
     price = np.where(side > 0, low, np.where(side < 0, high, 1.0))
-    return Barriers(asset, np.log(price), side)
+    with np.errstate(divide="ignore"):
+        return Barriers(asset, np.log(price), side)
 
 
 def _one_asset(book: Book, pools: Pools) -> Array:

@@ -13,6 +13,7 @@ from stress.runner.device import require_precision
 from stress.runner.plan import path_block, path_blocks, time_block
 from stress.runner.prepare import build_model
 from stress.scenario.build import build_setting
+from stress.scenario.load import with_options
 from stress.scenario.schema import Scenario
 
 __all__ = ["simulate_prices"]
@@ -35,7 +36,14 @@ def simulate_prices(
     Returns
     -------
     (path, time, asset) prices in USD; ``time`` is in days, time 0 included. All are in memory.
+
+    Raises
+    ------
+    InputError
+        If the number of paths is not positive, or float64 is asked for while JAX computes in 32
+        bits.
     """
+    scenario = with_options(scenario, paths=paths)
     require_precision(scenario.simulation.precision)
     setting = build_setting(scenario)
     dtype = jnp.dtype(scenario.simulation.precision)
@@ -49,10 +57,9 @@ def simulate_prices(
     )
     seed = jnp.asarray(scenario.simulation.seed, jnp.uint32)
     block = path_block(next(iter(price.devices())).platform)
-    total = scenario.simulation.paths if paths is None else paths
     parts = [
         np.asarray(price_paths(model, price, seed, numbers, schedule=schedule))[:count]
-        for numbers, count in path_blocks(total, block)
+        for numbers, count in path_blocks(scenario.simulation.paths, block)
     ]
     days = 365.0 * setting.step_years * np.arange(setting.steps + 1)
     return xr.DataArray(

@@ -10,8 +10,8 @@ from stress.types import Floats
 __all__ = ["mean_interval", "normal_quantile", "probability_interval", "wilson"]
 
 _FEW_HITS = 5.0
-"""Below this many expected hits the variance of weights is not trusted: the rare path with a large
-weight, which makes up the variance, is probably not in the sample."""
+"""Below this many expected hits, or misses, the variance of weights is not trusted: the rare path
+that makes it up is probably not in the sample."""
 
 
 def normal_quantile(confidence: float) -> float:
@@ -71,7 +71,7 @@ def probability_interval(mean: Floats, variance: Floats, trials: int, confidence
     mean = np.clip(mean, 0.0, 1.0)
     binomial = mean * (1 - mean)
     biased = np.asarray(variance, float) * (trials - 1) / max(trials, 1)
-    trusted = (mean * trials >= _FEW_HITS) & (biased > 0)
+    trusted = (np.minimum(mean, 1 - mean) * trials >= _FEW_HITS) & (biased > 0)
     gain = np.where(trusted, binomial / np.where(biased > 0, biased, 1.0), 1.0)
     return wilson(mean, trials * np.maximum(gain, 1.0), confidence)
 

@@ -112,9 +112,9 @@ def pools_of_world(job: Job) -> list[plain.PlainPool]:
 
 
 def gross(pools: list[plain.PlainPool], start: Floats) -> Floats:
-    """Return what rounding is measured by, (pools, 1): all that a pool holds, in USD."""
+    """Return what rounding is measured by, (pools, 1): all that a pool holds, at least 1 USD."""
     sizes = [
-        plain.notional(pool, start) + abs(pool.cash) + plain.coins_value(pool.coins, start)
+        max(plain.notional(pool, start) + abs(pool.cash) + plain.coins_value(pool.coins, start), 1)
         for pool in pools
     ]
     return np.array(sizes)[:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,15 @@ def is_interval(group: str, name: str) -> bool:
     return False
 
 
+UNITS = {
+    r"probability|ratio|leverage|margin_level|planned_risk|minus|correlation|distance": "1",
+    r"_paths$|accounts$|_step$": "count",
+    r"time": "days",
+    r"loss|equity|notional|excess|at_risk|shortfall|position|price|maintenance|mark_end": "USD",
+}
+"""What a name says of its unit; the first that fits."""
+
+
 class TestSpecification:
     def test_everything_is_specified(self, tree: xr.DataTree) -> None:
         """Group, dimensions, unit and meaning of every variable are those of the list."""
@@ -134,6 +144,14 @@ class TestSpecification:
         assert days[0] == 0
         assert days[-1] == pytest.approx(10.0)
         assert (np.diff(days) > 0).all()
+
+    def test_units_are_those_of_their_kind(self) -> None:
+        """The list says of itself nothing wrong: dollars are dollars, and shares have no unit."""
+        for group, named in GROUPS.items():
+            for name, spec in named.items():
+                expected = [unit for pattern, unit in UNITS.items() if re.search(pattern, name)]
+                if expected:
+                    assert spec.units == expected[0], (group, name)
 
     def test_unknown_names(self) -> None:
         for name in ("liquidation_probabilty", "cross_initial_equity", "cross_minus_isolated_x"):

@@ -79,6 +79,11 @@ class TestNumberOfPaths:
         )
         assert (stress.simulate_prices(again, paths=3)[:, 1:] != few[:, 1:]).all()
 
+    def test_at_least_one(self, scenario: Scenario) -> None:
+        for paths in (0, -1):
+            with pytest.raises(stress.InputError, match="must be at least 1"):
+                stress.simulate_prices(scenario, paths=paths)
+
     def test_prices_are_those_of_the_run(self, scenario: Scenario, tree: xr.DataTree) -> None:
         """The market knows nothing of the book: its marks are those that anybody can ask for."""
         end = stress.simulate_prices(scenario)[:, -1]

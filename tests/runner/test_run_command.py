@@ -215,7 +215,7 @@ class TestInterruption:
         assert main(["run", str(file), "--out", str(out), "--quiet"]) == 75
         error = capsys.readouterr().err
         assert error.count("\n") == 1
-        assert "interrupted" in error
+        assert "random-book was interrupted before its 100 paths were done" in error
         assert not (tmp_path / "results").exists()
 
     def test_what_was_there_stays(

@@ -3,9 +3,8 @@
 Hits are drawn from bridges that share one normal per asset and step. That gives two barriers on one
 asset and side their exact joint law. For others it is an approximation of what goes on inside a
 step, and long steps show it: over half a week two accounts that fall together are right to half a
-percent, where independent draws would be 5 % low and draws that forget the side 50 % off. Two that
-move apart cannot be hit in one step, which makes "both" 8 % low with two steps of such a week; from
-four steps on it is behind the sampling error.
+percent, where independent draws would be 2 to 5 % low. Two that move apart cannot both be hit in
+one step: with two steps a week "both" is up to 8 % low, and it is asked for from four steps on.
 """
 
 from __future__ import annotations
