@@ -40,8 +40,8 @@ def starting_notices(book: Book, setting: Setting, modes: tuple[Mode, ...]) -> t
         missing = [book.accounts[account] for account in np.flatnonzero(~exists)]
         if missing:
             notices.append(
-                f"{len(missing)} accounts have no {mode} counterpart, because their cross pool has "
-                f"no positive equity to divide: {ending(missing)}"
+                f"{len(missing)} of {len(book.accounts)} accounts have no {mode} counterpart: the "
+                f"cross pool has no positive equity to divide: {ending(missing)}"
             )
     return (*notices, *_imbalance(book, setting))
 

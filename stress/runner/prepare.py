@@ -15,6 +15,7 @@ from stress.book.setting import Setting
 from stress.engine.block import Rules, Schedule
 from stress.engine.deal import build_world
 from stress.engine.panels import World
+from stress.errors import InputError
 from stress.market import PriceModel
 from stress.market.gbm import GeometricBrownianMotion
 from stress.measure.block import Ownership
@@ -96,7 +97,7 @@ def prepare(scenario: Scenario, model: PriceModel | None = None) -> Job:
     Raises
     ------
     InputError
-        If a file cannot be used.
+        If a file cannot be used, or no account exists in a world that is asked for.
     """
     setting = build_setting(scenario)
     book, notices = load_book(scenario)
@@ -155,6 +156,12 @@ def _aliases(book: Book, worlds: tuple[Mode, ...]) -> dict[Mode, Mode]:
 
 def _world_job(book: Book, mode: Mode, setting: Setting, schedule: Schedule) -> WorldJob:
     pools = account_pools(book, mode, setting.price, setting.haircut)
+    if not pools.exists.any():
+        raise InputError(
+            f"no account has an {mode} counterpart: no cross pool has positive equity to divide",
+            key="book.mode or book.compare",
+            remedy=f'leave "{mode}" out, or correct the cash in the accounts file',
+        )
     start = pool_margins(book, pools, setting, setting.price)
     return WorldJob(
         pools=pools,

@@ -161,7 +161,7 @@ class TestIsolatedCounterpart:
         scenario = write_book(tmp_path, {"poor": poor, "rich": rich})
         setting, (book, _) = build_setting(scenario), load_book(scenario)
         notices = " ".join(starting_notices(book, setting, ("as-booked", "isolated")))
-        assert "1 accounts have no isolated counterpart" in notices
+        assert "1 of 2 accounts have no isolated counterpart" in notices
         assert "to divide: poor" in notices
 
 
