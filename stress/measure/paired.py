@@ -33,7 +33,8 @@ class PairedMeasure:
         difference = cross.liquidated - isolated.liquidated
         self.account.update(difference)
         self.group.update(self.grouping.mean(difference))
-        self.book.update(difference[exists].mean(axis=0))
+        whole = difference[exists].mean(axis=0) if exists.any() else np.zeros(cross.paths)
+        self.book.update(whole)
         any_cross, any_isolated = cross.hit[exists].any(axis=0), isolated.hit[exists].any(axis=0)
         self.any.update(any_cross.astype(float) - any_isolated)
 

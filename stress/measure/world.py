@@ -256,7 +256,7 @@ class WorldMeasure:
 
 def _mean_over_accounts(numbers: Floats, exists: Array) -> Floats:
     """Return (paths,) means: the path is the independent unit, accounts on one path are not."""
-    return numbers[exists].mean(axis=0)
+    return numbers[exists].mean(axis=0) if exists.any() else np.zeros(numbers.shape[1])
 
 
 def _only(estimate: Estimate | Array, exists: Array) -> Estimate | Array:
