@@ -27,7 +27,7 @@ _BUG = 1
 _READER_GONE = 141
 """What a shell reports of a program whose reader closed the pipe (128 + SIGPIPE)."""
 
-_NOT_BUILT = ("ladder", "backtest", "limits", "compare", "history", "import")
+_NOT_BUILT = ("backtest", "limits", "compare", "history", "import")
 """Verbs whose names are kept for what will come."""
 
 
@@ -244,6 +244,17 @@ def _shocks(words: Sequence[str]) -> dict[str, float]:
     return shocks
 
 
+def _ladder_options(parser: _Parser) -> None:
+    _file(parser)
+    _mode(parser)
+
+
+def _ladder(options: argparse.Namespace) -> int:
+    from stress.runner.ladder_command import ladder_command
+
+    return ladder_command(options.file, mode=options.mode, as_json=options.json)
+
+
 def _schema(options: argparse.Namespace) -> int:
     from stress.scenario.command import schema_command
 
@@ -314,6 +325,9 @@ _VERBS = {
     ),
     "validate": _Verb("Check a scenario and its inputs without simulating", _file, _validate),
     "margin": _Verb("Show every account's margin without simulating", _margin_options, _margin),
+    "ladder": _Verb(
+        "Show what moves of the market liquidate, without simulating", _ladder_options, _ladder
+    ),
     "schema": _Verb("Print the JSON Schema of scenario files", _none, _schema),
     "calibrate": _Verb(
         "Write a market calibration from a price history", _calibrate_options, _calibrate

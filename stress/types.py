@@ -8,13 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Amount",
     "Array",
+    "DecisionKind",
+    "Deleveraging",
     "MODES",
     "TOLERANCE",
     "Floats",
+    "ImpactKind",
     "Integers",
     "Mode",
     "Monitoring",
+    "Order",
     "Precision",
     "World",
 ]
@@ -27,6 +32,12 @@ Mode: TypeAlias = Literal["as-booked", "cross", "isolated"]
 World: TypeAlias = Mode
 Monitoring: TypeAlias = Literal["step", "bridge"]
 Precision: TypeAlias = Literal["float32", "float64"]
+
+Order: TypeAlias = Literal["largest-loss", "largest-margin", "largest-notional", "pro-rata"]
+Amount: TypeAlias = Literal["restore", "step", "tier", "position", "all"]
+ImpactKind: TypeAlias = Literal["none", "linear", "square-root"]
+Deleveraging: TypeAlias = Literal["none", "socialised", "auto-deleverage"]
+DecisionKind: TypeAlias = Literal["leader", "sharded"]
 
 MODES: tuple[Mode, ...] = ("as-booked", "cross", "isolated")
 

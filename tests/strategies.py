@@ -76,6 +76,9 @@ class Account:
     cash: float
     positions: list[Row] = field(default_factory=list)
     coins: list[Row] = field(default_factory=list)
+    reserve: float = 0.0
+    top_up_trigger: float = np.nan
+    top_up_target: float = np.nan
 
 
 def _position(
@@ -309,7 +312,12 @@ def plain_scenario() -> dict[str, Any]:
             "positions": "positions.csv",
             "collateral": "collateral.csv",
         },
-        "venue": {"haircut": dict(HAIRCUT), "tiers": deepcopy(TIERS), "fee": 0.004},
+        "venue": {
+            "haircut": dict(HAIRCUT),
+            "tiers": deepcopy(TIERS),
+            "fee": 0.004,
+            "amount": "all",
+        },
     }
 
 
@@ -334,14 +342,15 @@ def write_book(
         Group of each account; what the label begins with, up to the first dash, where not given.
     """
     named = groups or {label: label.partition("-")[0] for label in accounts}
-    owners = [
-        {"account": label, "cash": account.cash, "group": named[label]}
-        for label, account in accounts.items()
-    ]
-    _write(folder / "accounts.csv", ("account", "cash", "group"), owners)
+    owners = [_owner(label, account, named[label]) for label, account in accounts.items()]
+    _write(
+        folder / "accounts.csv",
+        ("account", "cash", "group", "reserve", "top_up_trigger", "top_up_target"),
+        owners,
+    )
     _write(
         folder / "positions.csv",
-        ("account", "asset", "quantity", "entry_price", "margin", "leverage"),
+        ("account", "asset", "quantity", "entry_price", "margin", "leverage", "stop_price"),
         [
             {"account": label, **row}
             for label, account in accounts.items()
@@ -366,6 +375,15 @@ def write_book(
     return load_scenario(scenario, base=folder)
 
 
+def _owner(label: str, account: Account, group: str) -> Row:
+    """Return the account's row; the cells of a top-up stay empty where there is none."""
+    row = {"account": label, "cash": account.cash, "group": group, "reserve": account.reserve}
+    if not np.isnan(account.top_up_trigger):
+        row["top_up_trigger"] = account.top_up_trigger
+        row["top_up_target"] = account.top_up_target
+    return row
+
+
 def as_book(accounts: Mapping[str, Account], assets: Sequence[str] = ASSETS) -> Book:
     """Return the book in memory, without files: every account is a group by itself."""
     labels = list(accounts)
@@ -383,6 +401,9 @@ def as_book(accounts: Mapping[str, Account], assets: Sequence[str] = ASSETS) -> 
         cash=np.array([account.cash for account in accounts.values()], float),
         groups=tuple(labels),
         account_group=np.arange(len(labels)),
+        reserve=np.array([account.reserve for account in accounts.values()], float),
+        top_up_trigger=np.array([account.top_up_trigger for account in accounts.values()], float),
+        top_up_target=np.array([account.top_up_target for account in accounts.values()], float),
         positions=tuple(f"{label}/{row['asset']}#{k}" for k, (label, row) in enumerate(rows)),
         position_account=indices([label for label, _ in rows], labels),
         position_asset=indices([row["asset"] for _, row in rows], assets),
@@ -390,6 +411,7 @@ def as_book(accounts: Mapping[str, Account], assets: Sequence[str] = ASSETS) -> 
         entry_price=numbers(rows, "entry_price"),
         margin=numbers(rows, "margin"),
         leverage=numbers(rows, "leverage"),
+        stop_price=numbers(rows, "stop_price"),
         coin_account=indices([label for label, _ in coins], labels),
         coin_asset=indices([row["asset"] for _, row in coins], assets),
         coin_quantity=numbers(coins, "quantity"),

@@ -72,7 +72,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     return put
 
 
-VERBS = ["run", "validate", "margin", "schema", "calibrate", "example", "report", "info"]
+VERBS = ["run", "validate", "margin", "ladder", "schema", "calibrate", "example", "report", "info"]
 RUN = "stress.runner.command.run_command"
 
 
@@ -127,7 +127,7 @@ def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
         ([], 'no command is given; see "margin-stress --help"'),
         (["validat", "x"], 'unknown command "validat"; did you mean "validate"?'),
         (["--quiet", "run"], "write the command first"),
-        (["ladder", "x"], 'the command "ladder" is not built yet; use one of run'),
+        (["limits", "x"], 'the command "limits" is not built yet; use one of run'),
         (["import"], 'the command "import" is not built yet'),
         (["run"], "required: FILE; see"),
         (["run", "a.toml", "--pahts", "5"], 'unknown option "--pahts" of margin-stress run; did'),
@@ -190,6 +190,9 @@ def test_the_other_verbs_pass_their_options_on(fake: Fake) -> None:
         "mode": None,
         "as_json": False,
     }
+    called = fake("stress.runner.ladder_command.ladder_command", 0)
+    assert main(["ladder", "a.toml", "--mode", "isolated", "--json"]) == 0
+    assert called == {"arguments": ("a.toml",), "mode": "isolated", "as_json": True}
     called = fake("stress.calibrate.command.calibrate_command", 0)
     words = ["p.csv", "-o", "c.toml", "--assets", "BTC,ETH", "--since", "2024-01-01"]
     assert main(["calibrate", *words]) == 0

@@ -35,7 +35,7 @@ class MarginDisplay:
     Attributes
     ----------
     equity, maintenance_margin, gross_notional
-        (accounts,) sums over the account's pools, USD; coins after haircut.
+        (accounts,) sums over the account's pools, USD; coins after haircut, without the reserve.
     margin_ratio
         (accounts,) largest ratio among the account's pools.
     margin_level
@@ -57,7 +57,9 @@ class MarginDisplay:
     liquidation_distance
         (positions,) the move of the mark to it as a share of the mark, negative for a fall.
     planned_risk
-        (positions,) margin as an isolated counterpart over the account's starting equity.
+        (positions,) what its stop would lose from the starting mark, at least 0, or without a stop
+        its margin as an isolated counterpart, over the account's starting equity; NaN where there
+        is neither, or no positive equity.
     """
 
     equity: Floats
@@ -174,14 +176,16 @@ def _hidden_distress(
 
 
 def _planned_risk(book: Book, setting: Setting) -> Floats:
-    """Return (positions,) margin as an isolated counterpart over the account's starting equity."""
+    """Return (positions,) what is staked on each, over the account's starting equity."""
     margin, _, exists = isolated_margins(book, setting.price, setting.haircut)
     pools = account_pools(book, "as-booked", setting.price, setting.haircut)
     first = np.searchsorted(pools.account, np.arange(len(book.accounts)))
     equity = np.add.reduceat(pool_margins(book, pools, setting, setting.price).equity, first)
-    usable = exists & (equity > 0)
-    share = margin / np.where(usable, equity, 1.0)[book.position_account]
-    return np.where(usable[book.position_account], share, np.nan)
+    loss = book.quantity * (setting.price[book.position_asset] - book.stop_price)
+    alone = np.where(exists[book.position_account], margin, np.nan)
+    staked = np.where(np.isnan(book.stop_price), alone, np.maximum(loss, 0.0))
+    own = np.where(equity > 0, equity, np.nan)[book.position_account]
+    return staked / own
 
 
 def _liquidation_prices(

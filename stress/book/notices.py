@@ -18,7 +18,7 @@ _BALANCED = 1e-6
 
 
 def starting_notices(book: Book, setting: Setting, modes: tuple[Mode, ...]) -> tuple[str, ...]:
-    """Return sentences on accounts in breach at the start, missing counterparts, net positions.
+    """Return sentences on accounts in breach and stops reached at the start, and on the book.
 
     Parameters
     ----------
@@ -43,7 +43,21 @@ def starting_notices(book: Book, setting: Setting, modes: tuple[Mode, ...]) -> t
                 f"{len(missing)} of {len(book.accounts)} accounts have no {mode} counterpart: the "
                 f"cross pool has no positive equity to divide: {ending(missing)}"
             )
-    return (*notices, *_imbalance(book, setting))
+    return (*notices, *_stops(book, setting), *_imbalance(book, setting))
+
+
+def _stops(book: Book, setting: Setting) -> tuple[str, ...]:
+    """Return a sentence on stops on the wrong side of the starting mark."""
+    # no comparison with NaN holds
+    beyond = (setting.price[book.position_asset] - book.stop_price) * np.sign(book.quantity) <= 0
+    reached = [book.positions[position] for position in np.flatnonzero(beyond)]
+    if not reached:
+        return ()
+    what = "1 stop is" if len(reached) == 1 else f"{len(reached)} stops are"
+    return (
+        f"{what} reached at the starting mark (a long's at or above it, a short's at or below), so "
+        f"that the position is closed at the first step: {ending(reached)}",
+    )
 
 
 def _imbalance(book: Book, setting: Setting) -> tuple[str, ...]:

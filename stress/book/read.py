@@ -11,20 +11,11 @@ import numpy as np
 from stress.book.book import Book
 from stress.data.tables import Table, read_table, suggestion
 from stress.errors import ending
-from stress.types import Integers
+from stress.types import Floats, Integers
 
-__all__ = ["NOT_BUILT", "read_book"]
+__all__ = ["read_book"]
 
-NOT_BUILT: dict[str, tuple[str, ...]] = {
-    "accounts": ("reserve", "top_up_trigger", "top_up_target"),
-    "positions": ("stop_price",),
-}
-"""Columns by table that may be there but not hold a value yet: refused, never ignored."""
-
-_OPTIONAL = {
-    "accounts": ("group",),
-    "positions": ("margin", "leverage", "position"),
-}
+_CONTROLS = ("reserve", "top_up_trigger", "top_up_target")
 
 File = str | PathLike[str]
 
@@ -37,10 +28,12 @@ def read_book(
     Parameters
     ----------
     accounts
-        Table with ``account``, ``cash`` (USD behind the cross pool) [, ``group``].
+        Table with ``account``, ``cash`` (USD behind the cross pool) [, ``group``, ``reserve``
+        (USD), ``top_up_trigger``, ``top_up_target`` (margin ratios)].
     positions
         Table with ``account``, ``asset``, ``quantity`` (signed units), ``entry_price`` (USD per
-        unit) [, ``margin`` (USD, makes the position isolated), ``leverage``, ``position`` (label)].
+        unit) [, ``margin`` (USD, makes the position isolated), ``leverage``, ``stop_price`` (USD
+        per unit), ``position`` (label)].
     collateral
         Table with ``account``, ``asset``, ``quantity`` (units), or None.
     assets
@@ -57,8 +50,12 @@ def read_book(
     InputError
         A table or cell that cannot be used; the message names file, row and column.
     """
-    account_table = _read("accounts", accounts, ("account", "cash"))
-    position_table = _read("positions", positions, ("account", "asset", "quantity", "entry_price"))
+    account_table = read_table(accounts, ("account", "cash"), ("group", *_CONTROLS))
+    position_table = read_table(
+        positions,
+        ("account", "asset", "quantity", "entry_price"),
+        ("margin", "leverage", "stop_price", "position"),
+    )
     labels = account_table.text("account")
     _check_unique(account_table, "account", labels)
     cash = account_table.numbers("cash")
@@ -70,21 +67,12 @@ def read_book(
         cash=cash,
         groups=groups,
         account_group=account_group,
+        **_controls(account_table),
         **entries,
         **coins,
     )
     _check_cash(account_table, book)
     return book, _notices(book)
-
-
-def _read(name: str, file: File, required: tuple[str, ...]) -> Table:
-    table = read_table(file, required, (*_OPTIONAL[name], *NOT_BUILT[name]))
-    for column in NOT_BUILT[name]:
-        for row, cell in enumerate(table.text(column, default="")):
-            if cell:
-                remedy = f"remove the column {column} or leave its cells empty"
-                raise table.error(row, column, f"{column} is not built yet", remedy)
-    return table
 
 
 def _groups(table: Table) -> tuple[tuple[str, ...], Integers]:
@@ -94,10 +82,60 @@ def _groups(table: Table) -> tuple[tuple[str, ...], Integers]:
     return groups, np.array([place[name] for name in names], dtype=np.int64)
 
 
+def _controls(table: Table) -> dict[str, Any]:
+    reserve, trigger, target = (table.numbers(column, optional=True) for column in _CONTROLS)
+    table.check(
+        "reserve",
+        ~(reserve < 0),
+        reserve,
+        "must not be negative",
+        "give what can be drawn in USD, or leave the cell empty",
+    )
+    _check_pairs(table, trigger, target)
+    table.check(
+        "top_up_trigger",
+        ~(trigger <= 0),
+        trigger,
+        "must be above 0",
+        "give the margin ratio of a top-up, such as 0.8, or leave the cell empty",
+    )
+    table.check(
+        "top_up_target",
+        ~(target <= 0),
+        target,
+        "must be above 0",
+        "give the margin ratio after a top-up, such as 0.5, or leave the cell empty",
+    )
+    table.check(
+        "top_up_target",
+        ~(target >= trigger),
+        target,
+        "must be below top_up_trigger",
+        "a top-up lowers the margin ratio: lower the target or raise the trigger",
+    )
+    return {
+        "reserve": np.where(np.isnan(reserve), 0.0, reserve),
+        "top_up_trigger": trigger,
+        "top_up_target": target,
+    }
+
+
+def _check_pairs(table: Table, trigger: Floats, target: Floats) -> None:
+    """Refuse a trigger without a target and the reverse."""
+    pair = {"top_up_trigger": trigger, "top_up_target": target}
+    for column, other in (("top_up_trigger", "top_up_target"), ("top_up_target", "top_up_trigger")):
+        alone = np.flatnonzero(np.isnan(pair[column]) & ~np.isnan(pair[other]))
+        if alone.size:
+            row = int(alone[0])
+            rule = f"the cell is empty, but {other} is {float(pair[other][row]):g}"
+            raise table.error(row, column, rule, f"give both {column} and {other}, or neither")
+
+
 def _positions(table: Table, accounts: Sequence[str], assets: Sequence[str]) -> dict[str, Any]:
     quantity, entry = table.numbers("quantity"), table.numbers("entry_price")
     margin = table.numbers("margin", optional=True)
     leverage = table.numbers("leverage", optional=True)
+    stop = table.numbers("stop_price", optional=True)
     table.check(
         "quantity", quantity != 0, quantity, "must not be 0", "remove the row, or give the size"
     )
@@ -116,6 +154,13 @@ def _positions(table: Table, accounts: Sequence[str], assets: Sequence[str]) -> 
         "must be above 0",
         "give the leverage, or leave the cell empty",
     )
+    table.check(
+        "stop_price",
+        ~(stop <= 0),
+        stop,
+        "must be above 0",
+        "give the mark at which it is closed, or leave the cell empty",
+    )
     return {
         "positions": _position_labels(table),
         "position_account": _indices(table, "account", accounts, "no such account in accounts"),
@@ -124,6 +169,7 @@ def _positions(table: Table, accounts: Sequence[str], assets: Sequence[str]) -> 
         "entry_price": entry,
         "margin": margin,
         "leverage": leverage,
+        "stop_price": stop,
     }
 
 
@@ -195,8 +241,15 @@ def _check_cash(table: Table, book: Book) -> None:
 
 def _notices(book: Book) -> tuple[str, ...]:
     held = np.bincount(book.position_account, minlength=len(book.accounts))
-    idle = [book.accounts[index] for index in np.flatnonzero(held == 0)]
-    if not idle:
-        return ()
-    what = "1 account has" if len(idle) == 1 else f"{len(idle)} accounts have"
-    return (f"{what} no position and cannot be liquidated: {ending(idle)}",)
+    unbacked = ~np.isnan(book.top_up_trigger) & (book.reserve == 0)
+    found = (
+        (held == 0, "no position and cannot be liquidated"),
+        (unbacked, "a top_up_trigger but no reserve to draw from"),
+    )
+    notices = []
+    for which, what in found:
+        names = [book.accounts[index] for index in np.flatnonzero(which)]
+        if names:
+            who = "1 account has" if len(names) == 1 else f"{len(names)} accounts have"
+            notices.append(f"{who} {what}: {ending(names)}")
+    return tuple(notices)

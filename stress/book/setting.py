@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stress.book.venue import VenueSetting
 from stress.types import Floats
 
 __all__ = ["Setting"]
@@ -39,6 +40,8 @@ class Setting:
         One step and the whole horizon, in years of 365 days.
     steps
         Number of steps.
+    venue
+        How the venue closes, what forced flow does, and who pays: the settings of the cascade.
     """
 
     assets: tuple[str, ...]
@@ -57,3 +60,4 @@ class Setting:
     step_years: float
     horizon_years: float
     steps: int
+    venue: VenueSetting

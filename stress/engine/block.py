@@ -51,10 +51,14 @@ class Schedule:
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Rules:
-    """The venue's numbers as scalars: ``fee`` of a forced close, ``warning`` of a margin call."""
+    """The venue's numbers as scalars.
+
+    ``fee`` of a forced close, ``warning`` of a margin call, the insurance ``fund`` at the start, USD.
+    """
 
     fee: jax.Array
     warning: jax.Array
+    fund: jax.Array
 
 
 class Block(NamedTuple):

@@ -29,6 +29,7 @@ from stress.engine.fate import Closed, Fate, Verdict, close
 from stress.engine.panels import Margins, Panel, World, margins, own_mark
 from stress.engine.paths import Walk, walk
 from stress.engine.survivors import each_survivor
+from stress.engine.till import Purse, Till, empty_till, settle
 from stress.keys import BRIDGE, path_keys, step_normals
 from stress.margin import in_breach, margin_call
 from stress.market import PriceModel
@@ -53,6 +54,11 @@ class Outcome(NamedTuple):
         Notional closed, USD.
     closed_by_asset
         (assets, paths) the same by asset.
+    fund, drawn, uncovered
+        (paths,) balance of the insurance fund at the horizon, what it paid, and what nobody paid,
+        USD.
+    exhausted
+        (paths,) whether a deficit was not paid in full out of the fund.
     survival, calm
         Log probability, given the path's nodes, of no breach and of no margin call. No pools under
         ``step`` monitoring.
@@ -67,6 +73,10 @@ class Outcome(NamedTuple):
     deficit: jax.Array
     closed: jax.Array
     closed_by_asset: jax.Array
+    fund: jax.Array
+    drawn: jax.Array
+    uncovered: jax.Array
+    exhausted: jax.Array
     survival: jax.Array
     calm: jax.Array
     least_excess: jax.Array
@@ -77,6 +87,7 @@ class _Tracked(NamedTuple):
 
     fates: tuple[Fate, ...]
     traded: jax.Array
+    purse: Purse
 
 
 Carry: TypeAlias = tuple[Walk, jax.Array, tuple[_Tracked, ...]]
@@ -157,19 +168,20 @@ def _bridge_normals(
 
 def _at_start(world: World, opening: jax.Array, rules: Rules, schedule: Schedule) -> _Tracked:
     """Return the fates after the look at t = 0."""
-    traded = jnp.zeros_like(opening)
+    till = empty_till(jnp.zeros_like(opening), jnp.zeros((), jnp.int32), 1)
     fates = []
     for panel in world.panels:
-        fate, closed_at_once = _panel_at_start(panel, opening, rules, schedule)
+        fate, till = _panel_at_start(panel, opening, till, rules, schedule)
         fates.append(fate)
-        traded = traded + closed_at_once[:, None]
-    return _Tracked(tuple(fates), traded)
+    nothing = jnp.zeros_like(opening[0])
+    purse = Purse(nothing + rules.fund, nothing, jnp.zeros(nothing.shape, bool), nothing)
+    return _Tracked(tuple(fates), till.traded, settle(purse, till, rules.fee))
 
 
 def _panel_at_start(
-    panel: Panel, opening: jax.Array, rules: Rules, schedule: Schedule
-) -> tuple[Fate, jax.Array]:
-    """Close the pools in breach at the starting marks; also return (assets,) what they traded."""
+    panel: Panel, opening: jax.Array, till: Till, rules: Rules, schedule: Schedule
+) -> tuple[Fate, Till]:
+    """Close the pools in breach at the starting marks; also return the till with their trades."""
     price = opening[:, :1]
     now = margins(panel, lambda asset, quantity: price[asset])
     broken = in_breach(*now, schedule.tolerance)
@@ -195,10 +207,17 @@ def _panel_at_start(
         calm=only_if(bridged, jnp.where(called, -jnp.inf, 0.0)),
         least_excess=only_if(schedule.least_excess, excess),
     )
-    notional = jnp.abs(panel.quantity) * price[panel.asset, 0]
-    traded = jnp.zeros_like(price[:, 0])
-    traded = traded.at[panel.asset].add(jnp.where(broken[:, 0], notional, 0))
-    return jax.tree.map(on_all_paths, fate), traded
+    by_slot = jnp.where(broken[:, 0], jnp.abs(panel.quantity) * price[panel.asset, 0], 0)
+    traded = jnp.zeros_like(price[:, 0]).at[panel.asset].add(by_slot)
+    sells = (panel.coin_quantity > 0).any(axis=0)
+    owed = jnp.where(broken, closed.deficit, 0)[:, 0]
+    till = till._replace(
+        traded=till.traded + traded[:, None],
+        notional=till.notional + by_slot.sum(),
+        owed=till.owed + jnp.where(sells, 0, owed).sum(),
+        owed_late=till.owed_late + jnp.where(sells, owed, 0).sum(),
+    )
+    return jax.tree.map(on_all_paths, fate), till
 
 
 def _follow(
@@ -216,14 +235,14 @@ def _follow(
     else:
         exact = partial(step_verdict, block=block, rules=rules, tolerance=schedule.tolerance)
         work = block.marks.shape[2]
-    fates, traded = [], before.traded
+    fates, till = [], empty_till(before.traded, block.first, schedule.block)
     for panel, fate in zip(world.panels, before.fates, strict=True):
         # a pool without positions cannot breach: nothing to compile, nothing to run
         if panel.asset.shape[0]:
             wanted = _wanted(panel, fate, block, rules, root, schedule)
-            fate, traded = each_survivor(panel, fate, wanted, traded, exact, work=work)
+            fate, till = each_survivor(panel, fate, wanted, till, exact, work=work)
         fates.append(fate)
-    return _Tracked(tuple(fates), traded)
+    return _Tracked(tuple(fates), till.traded, settle(before.purse, till, rules.fee))
 
 
 def _wanted(
@@ -319,6 +338,10 @@ def _collect(world: World, tracked: _Tracked, marks: jax.Array) -> Outcome:
         deficit=joined([fate.closed.deficit for fate in fates]),
         closed=joined([fate.closed.notional for fate in fates]),
         closed_by_asset=tracked.traded,
+        fund=tracked.purse.fund,
+        drawn=tracked.purse.drawn,
+        uncovered=tracked.purse.uncovered,
+        exhausted=tracked.purse.exhausted,
         survival=joined([fate.survival for fate in fates]),
         calm=joined([fate.calm for fate in fates]),
         least_excess=joined([fate.least_excess for fate in fates]),

@@ -31,7 +31,7 @@ def walk(
     keys = path_keys(seed, MARKET, paths)
     # a key is used once: what the model draws for itself has a stream of its own
     model_keys = path_keys(seed, MODEL, paths)
-    assets = model.covariance_root.shape[0]
+    assets = model.assets
 
     def advance(state: Walk, number: jax.Array) -> tuple[Walk, jax.Array]:
         steps = number * schedule.block + jnp.arange(schedule.block) + 1

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from stress.engine.fate import Fate, Verdict
+from stress.engine.pairs import locate
 from stress.engine.panels import Panel, over_slots, own_mark
+from stress.engine.till import Till
 
 __all__ = ["Exact", "each_survivor"]
 
-Carry: TypeAlias = tuple[jax.Array, Fate, jax.Array]
+Carry: TypeAlias = tuple[jax.Array, Fate, Till]
 
 _BUDGET = 1 << 16
 """(pair, step) evaluations at once: about what stays in a core's second-level cache."""
@@ -31,11 +33,11 @@ def each_survivor(
     panel: Panel,
     fate: Fate,
     wanted: jax.Array,
-    traded: jax.Array,
+    till: Till,
     exact: Exact,
     *,
     work: int,
-) -> tuple[Fate, jax.Array]:
+) -> tuple[Fate, Till]:
     """Evaluate the wanted pairs exactly, a fixed number at a time until none is left.
 
     Parameters
@@ -44,8 +46,8 @@ def each_survivor(
         The pools, and their fates (pools, paths) before the block.
     wanted
         (pools, paths) pairs to evaluate.
-    traded
-        (assets, paths) notional closed so far, USD.
+    till
+        What went over the counter so far.
     exact
         What evaluates some pairs.
     work
@@ -53,10 +55,10 @@ def each_survivor(
 
     Returns
     -------
-    The fates after the block, and ``traded`` with what was closed in it.
+    The fates after the block, and the till with what was closed in it.
     """
     if wanted.size == 0:
-        return fate, traded
+        return fate, till
     together = min(max(_FEWEST, _BUDGET // work), wanted.size)
     ends = jnp.cumsum(wanted.sum(axis=1, dtype=jnp.int32))
 
@@ -64,9 +66,9 @@ def each_survivor(
         return carry[0] < ends[-1]
 
     def evaluate(carry: Carry) -> Carry:
-        done, fate, traded = carry
+        done, fate, till = carry
         numbers = done + jnp.arange(together, dtype=jnp.int32)
-        pool, path = _locate(wanted, ends, numbers)
+        pool, path = locate(wanted, ends, numbers)
         is_survivor = numbers < ends[-1]
         pairs = jnp.where(is_survivor, pool * wanted.shape[1] + path, wanted.size)
         some = panel.take(pool)
@@ -76,40 +78,31 @@ def each_survivor(
         return (
             done + together,
             fate.put(pairs, before.after(verdict)),
-            _add_traded(some, path, closes, verdict.marks, traded),
+            _ring_up(some, path, closes, verdict, till),
         )
 
-    start = (jnp.zeros((), jnp.int32), fate, traded)
-    _, fate, traded = jax.lax.while_loop(some_left, evaluate, start)
-    return fate, traded
+    start = (jnp.zeros((), jnp.int32), fate, till)
+    _, fate, till = jax.lax.while_loop(some_left, evaluate, start)
+    return fate, till
 
 
-def _locate(wanted: jax.Array, ends: jax.Array, numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return pool and path, (numbers,) each, of the wanted pairs with these numbers.
-
-    Pairs are numbered along the rows of ``wanted``, (pools, paths); ``ends`` (pools,) counts those
-    up to the end of each row. Numbering all cells by one running sum would cost more than
-    everything else in a block; here only the rows that are asked for are summed, as a product with
-    a triangle of ones, which is exact for so few ones. A number beyond the last pair gives some
-    pair.
-    """
-    pool = jnp.searchsorted(ends, numbers, side="right").astype(jnp.int32)
-    pool = jnp.minimum(pool, wanted.shape[0] - 1)
-    row = wanted[pool].astype(jnp.float32)
-    rank = numbers - ends[pool] + row.sum(axis=1).astype(jnp.int32)
-    running = jnp.matmul(row, jnp.triu(jnp.ones((row.shape[1],) * 2, jnp.float32)))
-    path = jnp.argmax(running > rank[:, None].astype(jnp.float32), axis=1)
-    return pool, path.astype(jnp.int32)
-
-
-def _add_traded(
-    panel: Panel, paths: jax.Array, closes: jax.Array, marks: jax.Array, traded: jax.Array
-) -> jax.Array:
-    """Add the notionals of the pools that close to the (assets, paths) table."""
+def _ring_up(
+    panel: Panel, paths: jax.Array, closes: jax.Array, verdict: Verdict, till: Till
+) -> Till:
+    """Add what the pools that close traded, paid and owed to the till."""
 
     def add_slot(total: jax.Array, slot: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         asset, quantity = slot
-        notional = jnp.abs(quantity)[:, None] * own_mark(marks, asset)
+        notional = jnp.abs(quantity)[:, None] * own_mark(verdict.marks, asset)
         return total.at[asset, paths].add(jnp.where(closes, notional, 0)[:, 0]), None
 
-    return over_slots(add_slot, traded, (panel.asset, panel.quantity))
+    row = jnp.clip((verdict.step - till.first)[:, 0], 0, till.notional.shape[0] - 1)
+    notional = jnp.where(closes, verdict.closed.notional, 0)[:, 0]
+    owed = jnp.where(closes, verdict.closed.deficit, 0)[:, 0]
+    sells = (panel.coin_quantity > 0).any(axis=0)
+    return till._replace(
+        traded=over_slots(add_slot, till.traded, (panel.asset, panel.quantity)),
+        notional=till.notional.at[row, paths].add(notional),
+        owed=till.owed.at[row, paths].add(jnp.where(sells, 0, owed)),
+        owed_late=till.owed_late.at[row, paths].add(jnp.where(sells, owed, 0)),
+    )

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
-__all__ = ["PriceModel"]
+from stress.types import Integers
+
+__all__ = ["Constant", "ModelSource", "PriceModel"]
 
 
 class PriceModel(Protocol):
     """What the engine asks of a price model: a frozen dataclass registered as a pytree."""
 
     @property
+    def assets(self) -> int:
+        """Number of assets."""
+        ...
+
+    @property
     def covariance_root(self) -> jax.Array:
-        """(assets, assets) root of the covariance of the log returns inside one step."""
+        """(assets, assets) root of the covariance of the log returns inside one step.
+
+        Only bridge monitoring reads it; NaN where the model states no variance inside a step.
+        """
         ...
 
     def init(self, paths: jax.Array) -> Any:
@@ -27,3 +38,27 @@ class PriceModel(Protocol):
         ``normals`` is (assets, paths), independent and standard; ``keys`` is (paths,).
         """
         ...
+
+
+@runtime_checkable
+class ModelSource(Protocol):
+    """Where the price model of a block of paths comes from.
+
+    All its models have the same shapes and static parts, so that a kernel is compiled once; asked
+    for the same paths again it gives the same model.
+    """
+
+    def block(self, numbers: Integers) -> PriceModel:
+        """Return the model of the paths with these numbers, (paths,), for kernels of that width."""
+        ...
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The source of a model that is the same for all paths."""
+
+    model: PriceModel
+
+    def block(self, numbers: Integers) -> PriceModel:
+        """Return the model."""
+        return self.model

@@ -64,6 +64,11 @@ class GeometricBrownianMotion:
         dtype = jnp.dtype(precision)
         return cls(jnp.asarray(mean, dtype), jnp.asarray(root, dtype))
 
+    @property
+    def assets(self) -> int:
+        """Number of assets."""
+        return self.mean.shape[0]
+
     def init(self, paths: jax.Array) -> tuple[()]:
         """Return the state at time 0: there is none."""
         return ()

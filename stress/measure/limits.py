@@ -9,7 +9,7 @@ import numpy as np
 from stress.measure.moments import Estimate
 from stress.measure.world import WorldMeasure
 from stress.scenario.schema import Limits
-from stress.types import Array
+from stress.types import Array, Floats
 
 __all__ = ["Judgement", "judge"]
 
@@ -18,7 +18,7 @@ __all__ = ["Judgement", "judge"]
 class Judgement:
     """One limit, the estimate that it is judged by with its bounds, and the verdict.
 
-    ``where`` is the account or group that attains a maximum.
+    ``where`` is the account, group or asset that attains a maximum.
     """
 
     name: str
@@ -45,6 +45,8 @@ def judge(
     book: dict[str, Estimate | Array],
     accounts: tuple[str, ...],
     groups: tuple[str, ...],
+    assets: tuple[str, ...] = (),
+    reproduction_number: Floats | None = None,
 ) -> tuple[Judgement, ...]:
     """Judge every declared limit by the main world.
 
@@ -56,21 +58,44 @@ def judge(
         What was measured of the main world.
     book
         Its finished estimates of the whole book.
-    accounts, groups
+    accounts, groups, assets
         Labels.
+    reproduction_number
+        (assets,) of the starting book, NaN where an asset's depth is not known.
     """
     judged = [*_accounts(limits, measure, accounts), *_groups(limits, measure, groups)]
     for name, variable in (
         ("max_expected_shortfall", "total_loss_expected_shortfall"),
         ("max_uncovered_loss", "uncovered_loss_value_at_risk"),
+        ("max_fund_exhaustion_probability", "fund_exhaustion_probability"),
+        ("max_fund_draw", "fund_draw_value_at_risk"),
     ):
-        threshold, estimate = getattr(limits, name), book[variable]
-        if threshold is not None and isinstance(estimate, Estimate):
-            lower, upper = estimate.interval[-1]
-            judged.append(
-                Judgement(name, threshold, float(estimate.value[-1]), float(lower), float(upper))
-            )
-    return tuple(judged)
+        threshold, estimate = getattr(limits, name), book.get(variable)
+        if threshold is not None:
+            assert isinstance(estimate, Estimate), variable
+            # where there are levels the highest is judged
+            value = float(estimate.value.reshape(-1)[-1])
+            lower, upper = estimate.interval.reshape(-1, 2)[-1]
+            judged.append(Judgement(name, threshold, value, float(lower), float(upper)))
+    return (*judged, *_reproduction(limits, assets, reproduction_number))
+
+
+def _reproduction(
+    limits: Limits, assets: tuple[str, ...], numbers: Floats | None
+) -> list[Judgement]:
+    """Judge the largest asset's number: it follows from the book alone and has no interval.
+
+    Where no asset has one, neither the limit nor its breach is known: it stays unresolved.
+    """
+    name, threshold = "max_reproduction_number", limits.max_reproduction_number
+    if threshold is None:
+        return []
+    known = np.array([]) if numbers is None else np.where(np.isnan(numbers), -np.inf, numbers)
+    if not (known > -np.inf).any():
+        return [Judgement(name, threshold, np.nan, np.nan, np.nan)]
+    largest = int(np.argmax(known))
+    value = float(known[largest])
+    return [Judgement(name, threshold, value, value, value, assets[largest])]
 
 
 def _accounts(limits: Limits, measure: WorldMeasure, accounts: tuple[str, ...]) -> list[Judgement]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stress.stats.probability import mean_interval, probability_interval
-from stress.types import Floats
+from stress.types import Array, Floats
 
 __all__ = ["Estimate", "Moments"]
 
@@ -18,6 +18,14 @@ class Estimate:
 
     value: Floats
     interval: Floats
+
+    def only(self, exists: Array) -> Estimate:
+        """Return the same with NaN in the rows that do not exist."""
+        if exists.all():
+            return self
+        value, interval = self.value.astype(float), self.interval.astype(float)
+        value[~exists], interval[~exists] = np.nan, np.nan
+        return Estimate(value, interval)
 
 
 @dataclass
@@ -39,6 +47,8 @@ class Moments:
 
     def update(self, numbers: Floats) -> None:
         """Add (..., paths) numbers of one block of paths."""
+        if numbers.shape[-1] == 0:
+            return
         mean = numbers.mean(axis=-1)
         squares = ((numbers - mean[..., None]) ** 2).sum(axis=-1)
         self.merge(Moments(numbers.shape[-1], mean, squares))
@@ -60,10 +70,18 @@ class Moments:
         return self.squares / max(self.count - 1, 1)
 
     def finish_mean(self, confidence: float) -> Estimate:
-        """Return the mean with its normal interval."""
+        """Return the mean with its normal interval; NaN of no paths."""
+        if self.count == 0:
+            return self._unknown()
         return Estimate(self.mean, mean_interval(self.mean, self.variance, self.count, confidence))
 
     def finish_probability(self, confidence: float) -> Estimate:
         """Return the mean of hits or weights as a probability with its interval."""
+        if self.count == 0:
+            return self._unknown()
         interval = probability_interval(self.mean, self.variance, self.count, confidence)
         return Estimate(self.mean, interval)
+
+    def _unknown(self) -> Estimate:
+        shape = self.mean.shape
+        return Estimate(np.full(shape, np.nan), np.full((*shape, 2), np.nan))

@@ -35,8 +35,7 @@ class PairedMeasure:
         self.group.update(self.grouping.mean(difference))
         whole = difference[exists].mean(axis=0) if exists.any() else np.zeros(cross.paths)
         self.book.update(whole)
-        any_cross, any_isolated = cross.hit[exists].any(axis=0), isolated.hit[exists].any(axis=0)
-        self.any.update(any_cross.astype(float) - any_isolated)
+        self.any.update(cross.any_hit(exists) - isolated.any_hit(exists))
 
     def merge(self, other: PairedMeasure) -> None:
         """Add the differences on later paths."""
@@ -51,10 +50,8 @@ class PairedMeasure:
     def finish(self, confidence: float) -> Findings:
         """Return the differences with their intervals; NaN for an account in one world only."""
         account = self.account.finish_mean(confidence)
-        account.value[~self.grouping.exists] = np.nan
-        account.interval[~self.grouping.exists] = np.nan
         return {
-            "accounts": {"cross_minus_isolated": account},
+            "accounts": {"cross_minus_isolated": account.only(self.grouping.exists)},
             "groups": {"cross_minus_isolated": self.group.finish_mean(confidence)},
             "book": {
                 "cross_minus_isolated": self.book.finish_mean(confidence),

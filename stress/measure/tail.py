@@ -65,12 +65,17 @@ class UpperTail:
             self._filled = self.keep
 
     def finish(self) -> tuple[Estimate, Estimate]:
-        """Return value at risk and expected shortfall, (rows, levels) with (rows, levels, 2)."""
+        """Return value at risk and expected shortfall, (rows, levels) with (rows, levels, 2).
+
+        NaN where no number came.
+        """
         self._cut()
         rows, levels = len(self._buffer), len(self.levels)
-        at_risk = Estimate(np.empty((rows, levels)), np.empty((rows, levels, 2)))
-        shortfall = Estimate(np.empty((rows, levels)), np.empty((rows, levels, 2)))
-        for first in range(0, rows, _ROWS):
+        at_risk, shortfall = (
+            Estimate(np.full((rows, levels), np.nan), np.full((rows, levels, 2), np.nan))
+            for _ in range(2)
+        )
+        for first in range(0, rows if self._filled else 0, _ROWS):
             some = slice(first, first + _ROWS)
             ascending = np.sort(self._buffer[some, : self._filled].astype(np.float64), axis=1)
             for number, level in enumerate(self.levels):

@@ -12,6 +12,13 @@ import numpy as np
 
 from stress.measure.block import AccountBlock
 from stress.measure.moments import Estimate, Moments
+from stress.measure.pathwise import (
+    PathTable,
+    Sample,
+    mean_over_paths,
+    probability_over_paths,
+    tail_over_paths,
+)
 from stress.measure.tail import UpperTail
 from stress.measure.timing import LiquidationTimes, TimeGrid
 from stress.types import Array, Floats, Integers, Precision
@@ -20,6 +27,25 @@ __all__ = ["Findings", "Grouping", "Request", "WorldMeasure"]
 
 Findings = dict[str, dict[str, Estimate | Array]]
 """Result group -> variable -> estimate or plain array."""
+
+_EVERY_PATH = (
+    "liquidated_accounts",
+    "liquidated_notional",
+    "total_loss",
+    "net_loss",
+    "uncovered_loss",
+    "fund_draw",
+    "fund_exhausted",
+)
+_WITH_FEEDBACK = (
+    "socialised_loss",
+    "deleveraged_notional",
+    "false_liquidations",
+    "over_closed_notional",
+    "late_steps",
+    "rounds_exhausted",
+)
+"""Columns of the per-path table, and those that first passage cannot have."""
 
 SHARES = (0.01, 0.05, 0.10, 0.25, 0.50)
 """Shares of accounts whose joint liquidation is given a probability."""
@@ -84,11 +110,15 @@ class WorldMeasure:
         Number of assets.
     request
         Levels, confidence, paths and time grid.
+    feedback
+        Whether the cascade is the engine: what only it can have is measured.
     """
 
-    def __init__(self, grouping: Grouping, assets: int, request: Request) -> None:
+    def __init__(
+        self, grouping: Grouping, assets: int, request: Request, *, feedback: bool = False
+    ) -> None:
         accounts, groups = len(grouping.member), grouping.groups
-        self.grouping, self.request = grouping, request
+        self.grouping, self.request, self.feedback = grouping, request, feedback
         self.by_account = {
             name: Moments.init(accounts)
             for name in ("liquidation", "margin_call", "bankruptcy", "loss")
@@ -106,7 +136,11 @@ class WorldMeasure:
             accounts, request.paths, request.levels, request.confidence, request.precision
         )
         self.times = LiquidationTimes(accounts, request.grid)
-        self.path_table: dict[str, list[Floats]] = {}
+        self.path_table = PathTable(*_EVERY_PATH, *(_WITH_FEEDBACK if feedback else ()))
+        if feedback:
+            self.by_account["hidden"] = Moments.init(accounts)
+            self.overshoot = Moments.init(assets)
+            self.overshoots = Sample(assets, request.precision)
 
     def update(self, block: AccountBlock) -> None:
         """Add one block of paths."""
@@ -125,12 +159,14 @@ class WorldMeasure:
         self.by_group["loss"].update(grouping.sum(block.loss))
         self.by_group["by_step"].update(self._share_by_step(block))
         self.joint += any_hit @ any_hit.T
-        self.book["liquidation"].update(_mean_over_accounts(block.liquidated, exists))
-        self.book["any"].update(hit.any(axis=0).astype(float))
+        self.book["liquidation"].update(block.liquidated_share(exists))
+        self.book["any"].update(block.any_hit(exists))
         self.closed_by_asset.update(block.closed_by_asset)
         self.tail.update(block.loss)
         self.times.update(np.where(exists[:, None], block.step, -1))
         self._record(block, hit)
+        if self.feedback:
+            self._record_feedback(block)
 
     def _share_by_step(self, block: AccountBlock) -> Floats:
         """Return (groups, shown steps, paths) shares of accounts liquidated by each shown step."""
@@ -144,15 +180,29 @@ class WorldMeasure:
             return counts.cumsum(axis=1) / grouping.accounts[:, None, None].astype(float)
 
     def _record(self, block: AccountBlock, hit: Array) -> None:
-        loss = np.where(self.grouping.exists[:, None], block.loss, 0.0)
-        for name, numbers in (
-            ("liquidated_accounts", hit.sum(axis=0)),
-            ("liquidated_notional", block.closed),
-            ("total_loss", np.maximum(loss, 0.0).sum(axis=0)),
-            ("net_loss", loss.sum(axis=0)),
-            ("uncovered_loss", block.deficit),
-        ):
-            self.path_table.setdefault(name, []).append(numbers)
+        exists = self.grouping.exists
+        self.path_table.update(
+            liquidated_accounts=hit.sum(axis=0),
+            liquidated_notional=block.closed,
+            total_loss=block.total_loss(exists),
+            net_loss=block.net_loss(exists),
+            uncovered_loss=block.uncovered,
+            fund_draw=block.fund_draw,
+            fund_exhausted=block.fund_exhausted,
+        )
+
+    def _record_feedback(self, block: AccountBlock) -> None:
+        self.by_account["hidden"].update(block.hidden)
+        self.overshoot.update(block.overshoot)
+        self.overshoots.update(block.overshoot)
+        self.path_table.update(
+            socialised_loss=block.socialised,
+            deleveraged_notional=block.deleveraged,
+            false_liquidations=block.false_liquidations,
+            over_closed_notional=block.over_closed,
+            late_steps=block.late_steps,
+            rounds_exhausted=block.rounds_exhausted,
+        )
 
     def merge(self, other: WorldMeasure) -> None:
         """Add what was measured on later paths."""
@@ -167,17 +217,19 @@ class WorldMeasure:
         self.joint += other.joint
         self.tail.merge(other.tail)
         self.times.merge(other.times)
-        for name, parts in other.path_table.items():
-            self.path_table.setdefault(name, []).extend(parts)
+        self.path_table.merge(other.path_table)
+        if self.feedback:
+            self.overshoot.merge(other.overshoot)
+            self.overshoots.merge(other.overshoots)
 
     def finish(self) -> Findings:
         """Return all estimates, by result group and variable name."""
-        paths = {name: np.concatenate(parts) for name, parts in self.path_table.items()}
+        paths = self.path_table.finish()
         return {
             "accounts": self._finish_accounts(),
             "groups": self._finish_groups(),
             "book": self._finish_book(paths),
-            "assets": {"liquidated_notional_mean": self._mean(self.closed_by_asset)},
+            "assets": self._finish_assets(),
             "paths": dict(paths),
         }
 
@@ -190,7 +242,7 @@ class WorldMeasure:
     def _finish_accounts(self) -> dict[str, Estimate | Array]:
         request, moments = self.request, self.by_account
         at_risk, shortfall = self.tail.finish()
-        found: dict[str, Estimate | Array] = {
+        found: dict[str, Estimate] = {
             "liquidation_probability": self._probability(moments["liquidation"]),
             "liquidation_probability_by_step": self.times.by_step(
                 moments["liquidation"].count, request.confidence
@@ -204,7 +256,18 @@ class WorldMeasure:
                 request.quantiles, request.confidence
             ),
         }
-        return {name: _only(estimate, self.grouping.exists) for name, estimate in found.items()}
+        if self.feedback:
+            found["hidden_distress"] = self._mean(moments["hidden"])
+        return {name: estimate.only(self.grouping.exists) for name, estimate in found.items()}
+
+    def _finish_assets(self) -> dict[str, Estimate | Array]:
+        found: dict[str, Estimate | Array] = {
+            "liquidated_notional_mean": self._mean(self.closed_by_asset)
+        }
+        if self.feedback:
+            found["price_overshoot_mean"] = self._mean(self.overshoot)
+            found["price_overshoot_quantile"] = self.overshoots.finish(self.request.quantiles)
+        return found
 
     def _finish_groups(self) -> dict[str, Estimate | Array]:
         moments, trials = self.by_group, self.by_group["any"].count
@@ -219,50 +282,34 @@ class WorldMeasure:
             "expected_loss": self._mean(moments["loss"]),
         }
 
-    def _finish_book(self, paths: dict[str, Floats]) -> dict[str, Estimate | Array]:
+    def _finish_book(self, paths: dict[str, Array]) -> dict[str, Estimate | Array]:
+        confidence = self.request.confidence
         found: dict[str, Estimate | Array] = {
             "liquidation_probability": self._probability(self.book["liquidation"]),
             "any_liquidation_probability": self._probability(self.book["any"]),
             "liquidated_share_probability": self._probability(self._shares(paths)),
         }
-        for loss in ("total_loss", "net_loss", "uncovered_loss"):
-            whole = Moments.init()
-            whole.update(paths[loss])
-            found[f"expected_{loss}"] = self._mean(whole)
-            at_risk, shortfall = self._tail_of(paths[loss])
-            found[f"{loss}_value_at_risk"] = at_risk
-            if loss != "uncovered_loss":
-                found[f"{loss}_expected_shortfall"] = shortfall
+        for column, numbers in paths.items():
+            if column not in ("fund_exhausted", "rounds_exhausted"):
+                found[f"expected_{column}"] = mean_over_paths(numbers, confidence)
+        for column in ("total_loss", "net_loss", "uncovered_loss", "fund_draw"):
+            at_risk, shortfall = tail_over_paths(paths[column], self.request.levels, confidence)
+            found[f"{column}_value_at_risk"] = at_risk
+            if column.startswith(("total", "net")):
+                found[f"{column}_expected_shortfall"] = shortfall
+        found["fund_exhaustion_probability"] = probability_over_paths(
+            paths["fund_exhausted"], confidence
+        )
+        if self.feedback:
+            found["rounds_exhausted_probability"] = probability_over_paths(
+                paths["rounds_exhausted"] > 0, confidence
+            )
         return found
 
-    def _shares(self, paths: dict[str, Floats]) -> Moments:
+    def _shares(self, paths: dict[str, Array]) -> Moments:
         """Return moments of "more than a share of the accounts is liquidated", (shares,)."""
         accounts = max(int(self.grouping.exists.sum()), 1)
         share = paths["liquidated_accounts"] / accounts
         beyond = Moments.init(len(SHARES))
         beyond.update((share > np.array(SHARES)[:, None]).astype(float))
         return beyond
-
-    def _tail_of(self, losses: Floats) -> tuple[Estimate, Estimate]:
-        request = self.request
-        tail = UpperTail(1, len(losses), request.levels, request.confidence, "float64")
-        tail.update(losses[None])
-        at_risk, shortfall = tail.finish()
-        return (
-            Estimate(at_risk.value[0], at_risk.interval[0]),
-            Estimate(shortfall.value[0], shortfall.interval[0]),
-        )
-
-
-def _mean_over_accounts(numbers: Floats, exists: Array) -> Floats:
-    """Return (paths,) means: the path is the independent unit, accounts on one path are not."""
-    return numbers[exists].mean(axis=0) if exists.any() else np.zeros(numbers.shape[1])
-
-
-def _only(estimate: Estimate | Array, exists: Array) -> Estimate | Array:
-    """Put NaN in place of accounts that do not exist in the world."""
-    if exists.all() or not isinstance(estimate, Estimate):
-        return estimate
-    value, interval = estimate.value.astype(float), estimate.interval.astype(float)
-    value[~exists], interval[~exists] = np.nan, np.nan
-    return Estimate(value, interval)

@@ -26,16 +26,21 @@ DIMENSIONS = (
     "group",
     "other_group",
     "limit",
+    "law",
+    "decision",
     "level",
     "quantile",
     "share",
+    "move",
     "bin",
     "edge",
     "bound",
 )
 """Every dimension, in the order in which a variable carries them, but for ``step``, which stands
-behind the label whose curve it is. ``step`` is thinned and holds days since the start; ``account``,
-``position``, ``asset``, ``group`` and ``limit`` hold labels."""
+behind the label whose curve it is where every label has one. ``step`` is thinned, but in
+``replay``, and holds days since the start; ``account``, ``position``, ``asset``, ``group``,
+``limit``, ``law`` (of price impact) and ``decision`` (who decides) hold labels, ``move`` signed
+shares of a mark."""
 
 WORLD_PREFIX = ("cross_", "isolated_", "as_booked_")
 """A variable of a compared world has the name of the main world's variable behind its prefix."""
@@ -106,6 +111,25 @@ _ACCOUNTS = {
         meaning="quantile of the time to liquidation given liquidation; NaN below 30 liquidations",
         compared=False,
     ),
+    "hidden_distress": _estimate(
+        "account",
+        units="1",
+        meaning="share of looks at which the cross pool is above the warning while every position "
+        "looks healthy by itself",
+        compared=False,
+    ),
+    "liquidation_probability_without_feedback": _estimate(
+        "account",
+        units="1",
+        meaning="liquidation probability on the same paths if forced sales moved no price",
+        compared=False,
+    ),
+    "liquidation_probability_change": _estimate(
+        "account",
+        units="1",
+        meaning="liquidation probability with feedback minus without, paired by path",
+        compared=False,
+    ),
     "initial_equity": Variable(("account",), "USD", "equity at the start, coins after haircut"),
     "initial_margin_ratio": Variable(
         ("account",), "1", "largest maintenance margin over equity of the account's pools"
@@ -129,6 +153,20 @@ _POSITIONS = {
         "1",
         "margin as an isolated counterpart over the account's starting equity; NaN without one",
     ),
+    "effective_risk_mean": _estimate(
+        "position",
+        units="1",
+        meaning="mean loss of the account, as a share of its starting equity, on paths on which "
+        "the position is the largest loser of a pool at its liquidation; NaN without any",
+        compared=False,
+    ),
+    "effective_risk_shortfall": _estimate(
+        "position",
+        units="1",
+        meaning="mean of the largest 1 % of these losses",
+        compared=False,
+    ),
+    "effective_risk_paths": Variable(("position",), "count", "number of these paths"),
     "liquidation_price": Variable(
         ("position",), "USD", "mark at which the pool is liquidated, other marks unchanged"
     ),
@@ -146,8 +184,45 @@ _PATHS = {
     ),
     "total_loss": Variable(("path",), "USD", "sum over accounts of max(loss, 0)", compared=True),
     "net_loss": Variable(("path",), "USD", "sum over accounts of the loss", compared=True),
-    "uncovered_loss": Variable(
-        ("path",), "USD", "deficits that nobody's collateral covered", compared=True
+    "uncovered_loss": Variable(("path",), "USD", "deficits that nobody paid", compared=True),
+    "fund_draw": Variable(
+        ("path",), "USD", "what the insurance fund paid, gross of fees", compared=True
+    ),
+    "fund_exhausted": Variable(
+        ("path",), "", "a deficit was not paid in full out of the fund", compared=True
+    ),
+    "cascade_loss": Variable(
+        ("path",),
+        "USD",
+        "total loss minus the total loss if forced sales moved no price",
+        compared=True,
+    ),
+    "cascade_multiplier": Variable(
+        ("path",),
+        "1",
+        "notional closed over the notional closed if forced sales moved no price; NaN where that "
+        "is 0",
+    ),
+    "socialised_loss": Variable(
+        ("path",), "USD", "deficits that positions in profit paid", compared=True
+    ),
+    "deleveraged_notional": Variable(
+        ("path",),
+        "USD",
+        "notional that changed hands at bankruptcy prices, outside the market",
+        compared=True,
+    ),
+    "false_liquidations": Variable(
+        ("path",), "count", "decisions to close something of a pool that is not in breach"
+    ),
+    "over_closed_notional": Variable(
+        ("path",), "USD", "notional that shards chose to close beyond what a leader would"
+    ),
+    "late_steps": Variable(
+        ("path",), "count", "pools in breach at the first look of a step on which nobody acted"
+    ),
+    "rounds_exhausted": Variable(
+        ("path",), "count", "steps after whose last round a pool was still to be dealt with"
     ),
 }
 
@@ -158,8 +233,28 @@ _ASSETS = {
     "correlation": Variable(("asset", "other_asset"), "1", "correlation of log returns"),
     "net_position": Variable(("asset",), "USD", "sum of signed notionals at the start"),
     "gross_position": Variable(("asset",), "USD", "sum of absolute notionals at the start"),
+    "depth_1pct": Variable(
+        ("asset",), "USD", "flow that moves the mark by one percent; NaN where none is stated"
+    ),
+    "reproduction_number": Variable(
+        ("asset",),
+        "1",
+        "net forced flow of the next percent of a fall or rise over the depth, the larger of both; "
+        "above 1 a cascade feeds itself",
+    ),
     "liquidated_notional_mean": _estimate(
         "asset", units="USD", meaning="mean over paths of the notional closed", compared=False
+    ),
+    "price_overshoot_mean": _estimate(
+        "asset",
+        units="1",
+        meaning="mean over paths of the largest move of the log mark by forced flow",
+        compared=False,
+    ),
+    "price_overshoot_quantile": Variable(
+        ("asset", "quantile"),
+        "1",
+        "quantile over paths of the largest move of the log mark by forced flow",
     ),
 }
 
@@ -187,6 +282,21 @@ _GROUPS = {
     "expected_loss": _estimate(
         "group", units="USD", meaning="mean over paths of the group's net loss"
     ),
+    "caused_liquidations": _estimate(
+        "group",
+        "other_group",
+        units="count",
+        meaning="pools of the group liquidated on a path that would not be if forced sales moved "
+        "no price, as charged to the other group's share of the flow; mean over paths",
+        compared=False,
+    ),
+    "feedback_liquidations": _estimate(
+        "group",
+        units="count",
+        meaning="pools of the group liquidated on a path that would not be if forced sales moved "
+        "no price; mean over paths",
+        compared=False,
+    ),
     "cross_minus_isolated": _estimate(
         "group",
         units="1",
@@ -209,7 +319,75 @@ _BOOK = {
         units="USD", meaning="mean over paths of the sum of max(loss, 0) over accounts"
     ),
     "expected_net_loss": _estimate(units="USD", meaning="mean over paths of the summed loss"),
-    "expected_uncovered_loss": _estimate(units="USD", meaning="mean over paths of the deficits"),
+    "expected_uncovered_loss": _estimate(
+        units="USD", meaning="mean over paths of the deficits that nobody paid"
+    ),
+    "expected_liquidated_notional": _estimate(
+        units="USD", meaning="mean over paths of the notional closed"
+    ),
+    "expected_liquidated_accounts": _estimate(
+        units="count", meaning="mean over paths of the number of accounts liquidated"
+    ),
+    "fund_exhaustion_probability": _estimate(
+        units="1", meaning="probability that a deficit is not paid in full out of the fund"
+    ),
+    "expected_fund_draw": _estimate(
+        units="USD", meaning="mean over paths of what the fund pays, gross of fees"
+    ),
+    "fund_draw_value_at_risk": _estimate(
+        "level",
+        units="USD",
+        meaning="quantile of the fund draw over paths at a level",
+        compared=False,
+    ),
+    "expected_cascade_loss": _estimate(
+        units="USD",
+        meaning="mean over paths of the total loss minus that if forced sales moved no price",
+    ),
+    "cascade_loss_value_at_risk": _estimate(
+        "level",
+        units="USD",
+        meaning="quantile of the cascade loss over paths at a level",
+        compared=False,
+    ),
+    "cascade_loss_expected_shortfall": _estimate(
+        "level",
+        units="USD",
+        meaning="mean cascade loss beyond the quantile at a level",
+        compared=False,
+    ),
+    "cascade_multiplier": _estimate(
+        units="1",
+        meaning="notional closed over the notional closed if forced sales moved no price, both "
+        "summed over paths",
+        compared=False,
+    ),
+    "expected_socialised_loss": _estimate(
+        units="USD",
+        meaning="mean over paths of the deficits that positions in profit paid",
+        compared=False,
+    ),
+    "expected_deleveraged_notional": _estimate(
+        units="USD",
+        meaning="mean over paths of the notional that changed hands by deleveraging",
+        compared=False,
+    ),
+    "expected_false_liquidations": _estimate(
+        units="count",
+        meaning="mean over paths of the number of false liquidations",
+        compared=False,
+    ),
+    "expected_over_closed_notional": _estimate(
+        units="USD", meaning="mean over paths of the notional over-closed", compared=False
+    ),
+    "expected_late_steps": _estimate(
+        units="count", meaning="mean over paths of the number of late steps", compared=False
+    ),
+    "rounds_exhausted_probability": _estimate(
+        units="1",
+        meaning="probability of a step after whose last round a pool is still to be dealt with",
+        compared=False,
+    ),
     "total_loss_value_at_risk": _estimate(
         "level", units="USD", meaning="quantile of the total loss over paths at a level"
     ),
@@ -245,7 +423,7 @@ _LIMITS = {
     "threshold": Variable(("limit",), "", "declared limit"),
     "breached": Variable(("limit",), "", "estimate over the threshold"),
     "resolved": Variable(("limit",), "", "interval on one side of the threshold"),
-    "where": Variable(("limit",), "", "account or group that attains a maximum; else empty"),
+    "where": Variable(("limit",), "", "account, group or asset that attains a maximum; else empty"),
 }
 
 _MARGIN = {
@@ -270,11 +448,152 @@ _FAN = {
     ),
 }
 
+_IMPACT = {
+    "liquidation_probability": _estimate(
+        "law",
+        units="1",
+        meaning="liquidation probability, mean over accounts, under a law of price impact",
+        compared=False,
+    ),
+    "expected_total_loss": _estimate(
+        "law", units="USD", meaning="mean over paths of the total loss", compared=False
+    ),
+    "expected_cascade_loss": _estimate(
+        "law",
+        units="USD",
+        meaning="mean over paths of the total loss minus that if forced sales moved no price",
+        compared=False,
+    ),
+    "cascade_loss_value_at_risk": _estimate(
+        "law",
+        "level",
+        units="USD",
+        meaning="quantile of the cascade loss over paths at a level",
+        compared=False,
+    ),
+    "cascade_loss_expected_shortfall": _estimate(
+        "law",
+        "level",
+        units="USD",
+        meaning="mean cascade loss beyond the quantile at a level",
+        compared=False,
+    ),
+    "cascade_multiplier": _estimate(
+        "law",
+        units="1",
+        meaning="notional closed over the notional closed if forced sales moved no price, both "
+        "summed over paths",
+        compared=False,
+    ),
+    "fund_exhaustion_probability": _estimate(
+        "law",
+        units="1",
+        meaning="probability that a deficit is not paid in full out of the fund",
+        compared=False,
+    ),
+    "expected_uncovered_loss": _estimate(
+        "law",
+        units="USD",
+        meaning="mean over paths of the deficits that nobody paid",
+        compared=False,
+    ),
+}
+
+
+def _by_decision(units: str, meaning: str) -> tuple[Variable, Variable]:
+    """Return what is estimated of each decision rule, and the difference of the two."""
+    difference = f"{meaning}: the venue's own rule minus a leader without latency, paired by path"
+    return (
+        _estimate("decision", units=units, meaning=meaning, compared=False),
+        _estimate(units=units, meaning=difference, compared=False),
+    )
+
+
+_DECISION = {
+    key: variable
+    for name, both in {
+        "liquidation_probability": _by_decision("1", "liquidation probability, mean over accounts"),
+        "any_liquidation_probability": _by_decision(
+            "1", "probability that at least one account is liquidated"
+        ),
+        "expected_total_loss": _by_decision("USD", "mean over paths of the total loss"),
+        "expected_cascade_loss": _by_decision(
+            "USD",
+            "mean over paths of the total loss minus that if forced sales moved no price",
+        ),
+        "expected_uncovered_loss": _by_decision(
+            "USD", "mean over paths of the deficits that nobody paid"
+        ),
+        "expected_liquidated_notional": _by_decision(
+            "USD", "mean over paths of the notional closed"
+        ),
+    }.items()
+    for key, variable in zip((name, f"{name}_difference"), both, strict=True)
+}
+
+_COURSE = {
+    "liquidated_notional_mean": _estimate(
+        "step",
+        units="USD",
+        meaning="mean over paths of the notional closed by a time",
+        compared=False,
+    ),
+    "liquidated_notional_quantile": Variable(
+        ("step", "quantile"), "USD", "quantile over paths of the notional closed by a time"
+    ),
+}
+
+_REPLAY = {
+    "mark": Variable(("step", "asset"), "USD", "mark at the end of the step"),
+    "fundamental_price": Variable(
+        ("step", "asset"), "USD", "what the mark would be if forced sales moved no price"
+    ),
+    "fund": Variable(("step",), "USD", "balance of the insurance fund at the end of the step"),
+    "liquidated_accounts": Variable(("step",), "count", "accounts liquidated so far"),
+    "liquidated_notional": Variable(("step",), "USD", "notional closed so far"),
+}
+
 _DISTRIBUTION = {
     "total_loss_edges": Variable(("edge",), "USD", "edges of the bins of total loss"),
     "total_loss_paths": Variable(("bin",), "count", "paths in each bin of total loss"),
     "net_loss_edges": Variable(("edge",), "USD", "edges of the bins of net loss"),
     "net_loss_paths": Variable(("bin",), "count", "paths in each bin of net loss"),
+    "fund_draw_edges": Variable(("edge",), "USD", "edges of the bins of fund draw"),
+    "fund_draw_paths": Variable(("bin",), "count", "paths in each bin of fund draw"),
+    "cascade_loss_edges": Variable(("edge",), "USD", "edges of the bins of cascade loss"),
+    "cascade_loss_paths": Variable(("bin",), "count", "paths in each bin of cascade loss"),
+    "cascade_multiplier_edges": Variable(
+        ("edge",), "1", "edges of the bins of the cascade multiplier"
+    ),
+    "cascade_multiplier_paths": Variable(
+        ("bin",), "count", "paths in each bin of the cascade multiplier, of those that have one"
+    ),
+}
+
+_LADDER = {
+    "liquidated_notional": Variable(
+        ("asset", "move"),
+        "USD",
+        "notional in the asset of the pools in breach after its mark alone has moved by a share",
+    ),
+    "accounts": Variable(
+        ("asset", "move"), "count", "accounts that hold the asset and have such a pool"
+    ),
+    "market_liquidated_notional": Variable(
+        ("move",), "USD", "notional of the pools in breach after all marks have moved by a share"
+    ),
+    "market_accounts": Variable(("move",), "count", "accounts with such a pool"),
+    "reproduction_number_along": Variable(
+        ("asset", "move"),
+        "1",
+        "reproduction number after a move: of one percent more, away from the start",
+    ),
+    "reproduction_number_fall": Variable(
+        ("asset",), "1", "net forced sales by a fall of one percent over the depth, at least 0"
+    ),
+    "reproduction_number_rise": Variable(
+        ("asset",), "1", "net forced purchases by a rise of one percent over the depth, at least 0"
+    ),
 }
 
 _DETAIL = {
@@ -290,7 +609,21 @@ _DETAIL = {
         "USD",
         "least equity minus maintenance margin of a pool with positions, over all looks",
     ),
-    "uncovered_loss": Variable(("path",), "USD", "deficits that nobody's collateral covered"),
+    "fund_end": Variable(("path",), "USD", "balance of the insurance fund at the end"),
+    "uncovered_loss": Variable(("path",), "USD", "deficits that nobody paid"),
+    "socialised_loss": Variable(("path",), "USD", "deficits that positions in profit paid"),
+    "deleveraged_notional": Variable(
+        ("path",), "USD", "notional that changed hands at bankruptcy prices, outside the market"
+    ),
+    "false_liquidations": Variable(
+        ("path",), "count", "decisions to close something of a pool that is not in breach"
+    ),
+    "over_closed_notional": Variable(
+        ("path",), "USD", "notional that shards chose to close beyond what a leader would"
+    ),
+    "late_steps": Variable(
+        ("path",), "count", "pools in breach at the first look of a step on which nobody acted"
+    ),
     "mark_end": Variable(("path", "asset"), "USD", "mark at the end of the path"),
     "closed_notional": Variable(
         ("path", "asset"), "USD", "quantity times traded price of market closes"
@@ -307,7 +640,12 @@ GROUPS: dict[str, dict[str, Variable]] = {
     "limits": _LIMITS,
     "margin": _MARGIN,
     "fan": _FAN,
+    "impact": _IMPACT,
+    "decision": _DECISION,
+    "course": _COURSE,
+    "replay": _REPLAY,
     "distribution": _DISTRIBUTION,
+    "ladder": _LADDER,
     "detail": _DETAIL,
 }
 """Group name -> variable name -> specification."""

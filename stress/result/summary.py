@@ -12,11 +12,17 @@ __all__ = ["exit_code", "summarise", "to_json"]
 
 _KEPT, _BREACHED, _UNRESOLVED = 0, 3, 4
 
-_HEADLINES = {
-    "liquidation_probability": "liquidation_probability",
-    "any_liquidation_probability": "any_liquidation_probability",
-    "expected_total_loss": "expected_total_loss",
-}
+_HEADLINES = (
+    "liquidation_probability",
+    "any_liquidation_probability",
+    "expected_total_loss",
+    "expected_uncovered_loss",
+    "expected_cascade_loss",
+    "cascade_loss_value_at_risk",
+    "cascade_loss_expected_shortfall",
+    "cascade_multiplier",
+    "fund_exhaustion_probability",
+)
 
 
 def exit_code(limits: list[dict[str, Any]]) -> int:
@@ -39,11 +45,7 @@ def summarise(tree: xr.DataTree) -> dict[str, Any]:
         "accounts": int(attrs["accounts"]),
         "assets": int(attrs["assets"]),
         "steps": int(attrs["steps"]),
-        **{key: _three(tree, name) for key, name in _HEADLINES.items()},
-        "expected_uncovered_loss": _three(tree, "expected_uncovered_loss"),
-        # these two need feedback of forced sales on prices and an insurance fund
-        "expected_cascade_loss": None,
-        "fund_exhaustion_probability": None,
+        **{name: _three(tree, name) for name in _HEADLINES},
         "limits": limits,
         "duration_seconds": float(attrs["duration_seconds"]),
         "compile_seconds": float(attrs["compile_seconds"]),
@@ -79,11 +81,17 @@ def to_json(summary: dict[str, Any]) -> str:
     return json.dumps(summary, indent=2, allow_nan=False) + "\n"
 
 
-def _three(tree: xr.DataTree, name: str) -> dict[str, float | None]:
+def _three(tree: xr.DataTree, name: str) -> dict[str, float | None] | None:
+    """Return an estimate of the book, at the highest level where there are several.
+
+    None where the run could not have it: a loss by cascades needs feedback of sales on prices.
+    """
     node = tree["book"].to_dataset()
-    lower, upper = node[f"{name}_interval"].values
+    if name not in node:
+        return None
+    lower, upper = node[f"{name}_interval"].values.reshape(-1, 2)[-1]
     return {
-        "estimate": _finite(node[name].values),
+        "estimate": _finite(node[name].values.reshape(-1)[-1]),
         "lower": _finite(lower),
         "upper": _finite(upper),
     }

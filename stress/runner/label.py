@@ -11,14 +11,18 @@ import xarray as xr
 
 from stress import __version__
 from stress.book.display import margin_display, net_positions
+from stress.book.ladder import MOVES
 from stress.measure.limits import Judgement, judge
 from stress.measure.world import SHARES, Findings
 from stress.result.assemble import assemble, prefixed
 from stress.result.distribution import loss_distribution
+from stress.result.ladder import ladder_findings
 from stress.result.schema import SCHEMA_VERSION
-from stress.runner.assumptions import assumptions
+from stress.runner.assumptions import assumptions, other_law
+from stress.runner.cascade import REPLAYED
 from stress.runner.measured import Measured
 from stress.runner.prepare import Job
+from stress.scenario.presets import load_preset
 from stress.scenario.resolve import input_hashes, resolved_toml
 from stress.scenario.schema import MarginLevel, Scenario
 from stress.types import Array, Mode
@@ -28,29 +32,62 @@ __all__ = ["label"]
 
 def label(job: Job, measured: Measured) -> xr.DataTree:
     """Return the result of a run as the labelled tree of ``result.schema``."""
-    finished = {mode: world.finish() for mode, world in measured.worlds.items()}
-    main = finished[job.alias[job.scenario.book.mode]]
+    finished = {mode: _finished(job, measured, mode) for mode in measured.worlds}
+    main = finished[job.main_mode]
+    ladder = ladder_findings(job.book, job.setting, job.scenario.book.mode)
+    reproduction = ladder["assets"]["reproduction_number"]
     judged = judge(
         job.scenario.limits,
-        measured.worlds[job.alias[job.scenario.book.mode]],
+        measured.worlds[job.main_mode],
         main["book"],
         job.book.accounts,
         job.book.groups,
+        job.setting.assets,
+        np.asarray(reproduction),
     )
     findings: list[Findings] = [main, *_compared(job, finished)]
     if measured.paired is not None:
         findings.append(measured.paired.finish(job.request.confidence))
-    findings += [_start(job), loss_distribution(main["paths"]), _limits(judged)]
+    findings += [_start(job), ladder, loss_distribution(main["paths"]), _limits(judged)]
     findings.append({"fan": {"margin_ratio_quantile": measured.fan.finish(job.request.quantiles)}})
-    if measured.detail is not None:
-        findings.append(measured.detail.finish())
+    findings += _of_the_main_world(job, measured)
     return assemble(
         findings,
         _labels(job, judged),
-        {"fan": {"step": _fan_days(job)}},
+        {name: {"step": days} for name, days in _times(job, measured).items()},
         _attributes(job, measured),
-        {"fan": {"paths": measured.fan.paths}},
+        _group_attributes(job, measured),
     )
+
+
+def _of_the_main_world(job: Job, measured: Measured) -> list[Findings]:
+    """Return what is measured of the main world only, as far as the run asked for it."""
+    request, findings = job.request, [measured.replay]
+    if measured.caused is not None:
+        findings.append(measured.caused.finish(request.confidence))
+    if measured.laws is not None:
+        findings.append(measured.laws.finish())
+    if measured.decisions is not None:
+        findings.append(measured.decisions.finish(request.confidence))
+    if measured.course is not None:
+        findings.append(measured.course.finish(request.quantiles, request.confidence))
+    if measured.detail is not None:
+        findings.append(measured.detail.finish())
+    return findings
+
+
+def _finished(job: Job, measured: Measured, mode: Mode) -> Findings:
+    """Return the estimates of one world."""
+    found: Findings = {}
+    parts = [measured.worlds[mode].finish()]
+    if mode in measured.cascade:
+        parts.append(measured.cascade[mode].finish())
+    if mode in measured.risk:
+        parts.append(measured.risk[mode].finish())
+    for part in parts:
+        for group, variables in part.items():
+            found.setdefault(group, {}).update(variables)
+    return found
 
 
 def _compared(job: Job, finished: dict[Mode, Findings]) -> list[Findings]:
@@ -129,10 +166,26 @@ def _limits(judged: tuple[Judgement, ...]) -> Findings:
     }
 
 
-def _fan_days(job: Job) -> Array:
-    schedule = job.fan_schedule
-    steps = np.minimum(np.arange(schedule.blocks + 1) * schedule.block, schedule.steps)
-    return steps * job.request.grid.step_days
+def _times(job: Job, measured: Measured) -> dict[str, Array]:
+    """Return the days of the groups that have times of their own."""
+    schedule, step_days = job.fan_schedule, job.request.grid.step_days
+    fan = np.minimum(np.arange(schedule.blocks + 1) * schedule.block, schedule.steps)
+    times = {"fan": fan * step_days}
+    if measured.course is not None:
+        times["course"] = measured.course.steps * step_days
+    if measured.replay:
+        times["replay"] = np.arange(schedule.steps + 1) * step_days
+    return times
+
+
+def _group_attributes(job: Job, measured: Measured) -> dict[str, dict[str, str | int | float]]:
+    """Return what is said of whole groups."""
+    attributes: dict[str, dict[str, str | int | float]] = {"fan": {"paths": measured.fan.paths}}
+    if measured.replay:
+        attributes["replay"] = {"path": measured.replayed_path, "level": REPLAYED}
+    if measured.laws is not None:
+        attributes["impact"] = {"other_law": other_law(job.scenario)}
+    return attributes
 
 
 def _labels(job: Job, judged: tuple[Judgement, ...]) -> dict[str, Array]:
@@ -146,10 +199,18 @@ def _labels(job: Job, judged: tuple[Judgement, ...]) -> dict[str, Array]:
         "group": _text(book.groups),
         "other_group": _text(book.groups),
         "limit": _text([limit.name for limit in judged]),
+        "law": _text(["linear", "square-root"]),
+        "decision": _text(["leader", _decision_name(job)]),
+        "move": MOVES,
         "level": np.array(job.request.levels),
         "quantile": np.array(job.request.quantiles),
         "share": np.array(SHARES),
     }
+
+
+def _decision_name(job: Job) -> str:
+    venue = job.setting.venue
+    return "delayed leader" if venue.decision == "leader" and venue.latency else venue.decision
 
 
 def _attributes(job: Job, measured: Measured) -> dict[str, str | int | float]:
@@ -200,12 +261,27 @@ def _venue(scenario: Scenario) -> dict[str, str | float]:
         if isinstance(trigger, MarginLevel)
         else trigger
     )
-    return {
+    venue = scenario.venue
+    attributes: dict[str, str | float] = {
         "trigger": shown,
-        "amount": scenario.venue.amount,
-        "fee": scenario.venue.fee,
-        "warning": scenario.venue.warning,
+        "order": venue.order,
+        "amount": venue.amount,
+        "fee": venue.fee,
+        "warning": venue.warning,
+        "impact": venue.impact.kind,
+        "fund": venue.fund.balance,
+        "deleveraging": venue.deleveraging.kind,
+        "decision": venue.decision.kind,
     }
+    if venue.preset is not None:
+        preset = load_preset(venue.preset)
+        attributes |= {
+            "preset": preset.name,
+            "preset_title": preset.title,
+            "preset_as_of": str(preset.as_of),
+            "preset_approximates": "\n".join(preset.approximates),
+        }
+    return attributes
 
 
 def _moment(scenario: Scenario) -> str:

@@ -2,29 +2,99 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from stress.measure.block import AccountBlock
+from stress.measure.cascade import CascadeMeasure, CausedLiquidations
+from stress.measure.course import CourseMeasure
+from stress.measure.decisions import DecisionMeasure
 from stress.measure.detail import DetailMeasure
 from stress.measure.fan import FanMeasure
+from stress.measure.laws import LawMeasure
 from stress.measure.paired import PairedMeasure
-from stress.measure.world import WorldMeasure
+from stress.measure.risk import EffectiveRisk
+from stress.measure.world import Findings, Grouping, WorldMeasure
+from stress.runner.prepare import Job
 from stress.types import Mode
 
-__all__ = ["Measured"]
+__all__ = ["Measured", "nothing_measured"]
 
 
 @dataclass
 class Measured:
-    """The measures of all worlds.
+    """The measures of a run; those that it does not ask for are None or empty.
 
-    ``run_seconds`` is without compilation; ``platform`` and ``device_kind`` are as JAX names them.
+    ``replay`` is the path number ``replayed_path`` step by step. ``run_seconds`` is without
+    compilation; ``platform`` and ``device_kind`` are as JAX names them.
     """
 
     worlds: dict[Mode, WorldMeasure]
     paired: PairedMeasure | None
     fan: FanMeasure
     detail: DetailMeasure | None
-    platform: str
-    device_kind: str
+    cascade: dict[Mode, CascadeMeasure] = field(default_factory=dict)
+    risk: dict[Mode, EffectiveRisk] = field(default_factory=dict)
+    caused: CausedLiquidations | None = None
+    laws: LawMeasure | None = None
+    decisions: DecisionMeasure | None = None
+    course: CourseMeasure | None = None
+    replay: Findings = field(default_factory=dict)
+    replayed_path: int = -1
+    platform: str = ""
+    device_kind: str = ""
     compile_seconds: float = 0.0
     run_seconds: float = 0.0
+
+    def compare(self, job: Job, blocks: dict[Mode, AccountBlock]) -> None:
+        """Add one block of paths to the comparison of cross and isolated, where both were run."""
+        if self.paired is not None:
+            self.paired.update(blocks[job.alias["cross"]], blocks[job.alias["isolated"]])
+
+
+def nothing_measured(job: Job) -> Measured:
+    """Return the measures of a job before its first path."""
+    assets = len(job.setting.assets)
+    paired = None
+    if {"cross", "isolated"} <= set(job.alias):
+        exists = job.worlds[job.alias["isolated"]].pools.exists
+        paired = PairedMeasure(Grouping(job.book.account_group, len(job.book.groups), exists))
+    measured = Measured(
+        worlds={
+            mode: WorldMeasure(
+                world.grouping, assets, job.request, feedback=world.cascade is not None
+            )
+            for mode, world in job.worlds.items()
+        },
+        paired=paired,
+        fan=FanMeasure(job.main.grouping, job.fan_schedule.blocks + 1),
+        detail=DetailMeasure() if job.scenario.simulation.detail else None,
+    )
+    for mode, world in job.worlds.items():
+        if world.cascade is not None:
+            measured.risk[mode] = EffectiveRisk(
+                len(job.book.positions),
+                world.cascade.row,
+                world.pools.account,
+                world.ownership.initial_equity,
+                job.request,
+            )
+            if "calm" in world.cascade.variants:
+                measured.cascade[mode] = CascadeMeasure(world.grouping, job.request)
+    _add_main(measured, job)
+    return measured
+
+
+def _add_main(measured: Measured, job: Job) -> None:
+    """Add what is measured of the main world only."""
+    main = job.main
+    if main.cascade is None:
+        return
+    variants, grouping = main.cascade.variants, main.grouping
+    measured.course = CourseMeasure(job.schedule.steps, job.schedule.block)
+    if "other-law" in variants:
+        measured.laws = LawMeasure(2, grouping, job.request)
+    if "calm" in variants and main.cascade.holdings.groups:
+        pool_group = job.book.account_group[main.pools.account]
+        measured.caused = CausedLiquidations(pool_group, len(job.book.groups))
+    if "leader" in variants:
+        measured.decisions = DecisionMeasure(grouping, with_cascade="calm" in variants)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,21 +13,36 @@ from stress.book.display import pool_margins
 from stress.book.notices import starting_notices
 from stress.book.pools import Pools, account_pools
 from stress.book.setting import Setting
+from stress.data.given import open_given
 from stress.engine.block import Rules, Schedule
 from stress.engine.deal import build_world
 from stress.engine.panels import World
 from stress.errors import InputError
-from stress.market import PriceModel
+from stress.market import Constant, ModelSource, PriceModel
 from stress.market.gbm import GeometricBrownianMotion
+from stress.market.given import GivenSource
 from stress.measure.block import Ownership
 from stress.measure.timing import TimeGrid
 from stress.measure.world import Grouping, Request
-from stress.runner.plan import fan_block, time_block
+from stress.runner.plan import cascade_block, fan_block, path_block, time_block
 from stress.scenario.build import build_setting, load_book
+from stress.scenario.cascade import needs_cascade
 from stress.scenario.schema import Scenario
-from stress.types import Floats, Mode
+from stress.types import Floats, ImpactKind, Integers, Mode, Precision
+from stress.venue.build import build_holdings, build_rules, build_variant
+from stress.venue.holdings import Holdings
+from stress.venue.rules import Variant, VenueRules
 
-__all__ = ["Job", "WorldJob", "prepare"]
+__all__ = ["CascadeJob", "Job", "VariantName", "WorldJob", "build_market", "prepare"]
+
+
+VariantName: TypeAlias = Literal["own", "calm", "other-law", "leader", "calm-leader"]
+"""The venue itself; the same without impact; under the other impact law; with a leader without
+latency; that without impact."""
+
+_CHARGED_GROUPS = 16
+"""Most groups between which caused liquidations are told apart: what the kernel writes down for it
+grows with pools times groups."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +50,8 @@ class WorldJob:
     """One world that is simulated.
 
     ``pools`` and ``world`` are its margin pools, as arrays and as panels; ``tolerance_usd``
-    (pools,) is the deficit above which a pool counts as bankrupt.
+    (pools,) is the deficit above which a pool counts as bankrupt; ``cascade`` is how the cascade
+    holds them, None where first passage is enough.
     """
 
     pools: Pools
@@ -42,6 +59,27 @@ class WorldJob:
     ownership: Ownership
     grouping: Grouping
     tolerance_usd: Floats
+    cascade: CascadeJob | None
+
+
+@dataclass(frozen=True)
+class CascadeJob:
+    """What the cascade needs of a world.
+
+    Attributes
+    ----------
+    holdings, rules
+        Arguments of the kernel.
+    variants
+        What each variant of the rules is, the venue itself first.
+    row
+        (positions,) row in the book of each position as the kernel holds them.
+    """
+
+    holdings: Holdings
+    rules: VenueRules
+    variants: tuple[VariantName, ...]
+    row: Integers
 
 
 @dataclass(frozen=True)
@@ -57,7 +95,9 @@ class Job:
     alias
         World asked for -> the simulated world that it equals: a book without isolated positions is
         its own cross counterpart and is not simulated twice.
-    model, rules, price, schedule
+    market
+        Gives the kernel its price model, block of paths by block.
+    rules, price, schedule
         Arguments of the kernel; ``fan_schedule`` is that of the margin-ratio fan.
     request
         Arguments of the measures.
@@ -70,7 +110,7 @@ class Job:
     book: Book
     worlds: dict[Mode, WorldJob]
     alias: dict[Mode, Mode]
-    model: PriceModel
+    market: ModelSource
     rules: Rules
     price: jnp.ndarray
     schedule: Schedule
@@ -79,20 +119,31 @@ class Job:
     notices: tuple[str, ...]
 
     @property
+    def main_mode(self) -> Mode:
+        """The simulated world that the main one equals."""
+        return self.alias[self.scenario.book.mode]
+
+    @property
     def main(self) -> WorldJob:
         """The main world."""
-        return self.worlds[self.alias[self.scenario.book.mode]]
+        return self.worlds[self.main_mode]
+
+    @property
+    def model(self) -> PriceModel:
+        """The price model of the first block of paths: every block's has its shapes."""
+        block = path_block(next(iter(self.price.devices())).platform)
+        return self.market.block(np.arange(block, dtype=np.uint32))
 
 
-def prepare(scenario: Scenario, model: PriceModel | None = None) -> Job:
+def prepare(scenario: Scenario, market: PriceModel | ModelSource | None = None) -> Job:
     """Read the book of a loaded scenario and build the arrays of all its worlds.
 
     Parameters
     ----------
     scenario
         Complete, as ``load_scenario`` returns it.
-    model
-        A price model to use instead of the scenario's.
+    market
+        A price model, or a source of one a block of paths, to use instead of the scenario's.
 
     Raises
     ------
@@ -105,9 +156,10 @@ def prepare(scenario: Scenario, model: PriceModel | None = None) -> Job:
     alias = _aliases(book, scenario.worlds)
     simulated = tuple(dict.fromkeys(alias.values()))
     dtype = jnp.dtype(simulation.precision)
+    cascade = needs_cascade(scenario, book)
     schedule = Schedule(
         steps=setting.steps,
-        block=time_block(setting.steps),
+        block=cascade_block(setting.steps) if cascade else time_block(setting.steps),
         monitoring=simulation.monitoring,
         precision=simulation.precision,
         least_excess=simulation.detail,
@@ -117,10 +169,19 @@ def prepare(scenario: Scenario, model: PriceModel | None = None) -> Job:
         scenario=scenario,
         setting=setting,
         book=book,
-        worlds={mode: _world_job(book, mode, setting, schedule) for mode in simulated},
+        worlds={
+            mode: _world_job(
+                book, mode, setting, schedule, cascade=cascade, main=mode == simulated[0]
+            )
+            for mode in simulated
+        },
         alias=alias,
-        model=model or build_model(scenario, setting),
-        rules=Rules(jnp.asarray(setting.fee, dtype), jnp.asarray(setting.warning, dtype)),
+        market=build_market(scenario, setting, market),
+        rules=Rules(
+            jnp.asarray(setting.fee, dtype),
+            jnp.asarray(setting.warning, dtype),
+            jnp.asarray(setting.venue.fund, dtype),
+        ),
         price=jnp.asarray(setting.price, dtype),
         schedule=schedule,
         fan_schedule=replace(schedule, block=fan_block(setting.steps), least_excess=False),
@@ -136,14 +197,43 @@ def prepare(scenario: Scenario, model: PriceModel | None = None) -> Job:
     )
 
 
-def build_model(scenario: Scenario, setting: Setting) -> PriceModel:
-    """Return the scenario's price model."""
-    return GeometricBrownianMotion.build(
-        volatility=setting.volatility,
-        drift=setting.drift,
-        correlation=setting.correlation,
-        step_years=setting.step_years,
-        precision=scenario.simulation.precision,
+def build_market(
+    scenario: Scenario, setting: Setting, instead: PriceModel | ModelSource | None = None
+) -> ModelSource:
+    """Return what gives each block of paths its price model.
+
+    Parameters
+    ----------
+    instead
+        A price model, or a source of them, used instead of the scenario's.
+
+    Raises
+    ------
+    InputError
+        If the file of given prices cannot be used.
+    """
+    if instead is not None:
+        return instead if isinstance(instead, ModelSource) else Constant(instead)
+    precision = scenario.simulation.precision
+    if scenario.market.model == "given":
+        assert scenario.market.file is not None  # the scenario's checks
+        file = open_given(
+            scenario.market.file,
+            assets=setting.assets,
+            price=setting.price,
+            steps=setting.steps,
+            step_days=365.0 * setting.step_years,
+            paths=scenario.simulation.paths,
+        )
+        return GivenSource(file.read, setting.price, precision)
+    return Constant(
+        GeometricBrownianMotion.build(
+            volatility=setting.volatility,
+            drift=setting.drift,
+            correlation=setting.correlation,
+            step_years=setting.step_years,
+            precision=precision,
+        )
     )
 
 
@@ -154,7 +244,9 @@ def _aliases(book: Book, worlds: tuple[Mode, ...]) -> dict[Mode, Mode]:
     return {world: world for world in worlds}
 
 
-def _world_job(book: Book, mode: Mode, setting: Setting, schedule: Schedule) -> WorldJob:
+def _world_job(
+    book: Book, mode: Mode, setting: Setting, schedule: Schedule, *, cascade: bool, main: bool
+) -> WorldJob:
     pools = account_pools(book, mode, setting.price, setting.haircut)
     if not pools.exists.any():
         raise InputError(
@@ -163,10 +255,72 @@ def _world_job(book: Book, mode: Mode, setting: Setting, schedule: Schedule) -> 
             remedy=f'leave "{mode}" out, or correct the cash in the accounts file',
         )
     start = pool_margins(book, pools, setting, setting.price)
+    counted = schedule.tolerance * start.notional
     return WorldJob(
         pools=pools,
         world=build_world(book, pools, setting, schedule.precision, schedule.monitoring),
         ownership=Ownership.build(pools, start.equity),
         grouping=Grouping(book.account_group, len(book.groups), pools.exists),
-        tolerance_usd=schedule.tolerance * start.notional,
+        tolerance_usd=counted,
+        cascade=_cascade_job(book, pools, setting, schedule, counted, main) if cascade else None,
     )
+
+
+def _cascade_job(
+    book: Book,
+    pools: Pools,
+    setting: Setting,
+    schedule: Schedule,
+    counted: Floats,
+    main: bool,
+) -> CascadeJob:
+    names = _variants(setting, main)
+    holdings, row = build_holdings(
+        book,
+        pools,
+        setting,
+        schedule.precision,
+        deficit_counted=counted,
+        most_groups=_CHARGED_GROUPS if main and "calm" in names else 0,
+    )
+    return CascadeJob(
+        holdings=holdings,
+        rules=build_rules(
+            setting,
+            tuple(_variant(setting, name, schedule.precision) for name in names),
+            schedule.precision,
+        ),
+        variants=names,
+        row=row,
+    )
+
+
+def _variants(setting: Setting, main: bool) -> tuple[VariantName, ...]:
+    """Return what is run beside the venue itself: the main world is compared in every way."""
+    venue = setting.venue
+    feedback = venue.impact != "none"
+    is_plain = venue.decision == "leader" and venue.latency == 0
+    names: list[VariantName] = ["own"]
+    if feedback:
+        names.append("calm")
+    if feedback and main:
+        names.append("other-law")
+    if main and not is_plain:
+        names.append("leader")
+    if main and not is_plain and feedback:
+        names.append("calm-leader")
+    return tuple(names)
+
+
+def _variant(setting: Setting, name: VariantName, precision: Precision) -> Variant:
+    own = setting.venue.impact
+    other: ImpactKind = "square-root" if own == "linear" else "linear"
+    laws: dict[VariantName, ImpactKind] = {
+        "own": own,
+        "calm": "none",
+        "other-law": other,
+        "leader": own,
+        "calm-leader": "none",
+    }
+    plain = name in ("leader", "calm-leader")
+    return build_variant(setting, precision, laws[name], plain_leader=plain)

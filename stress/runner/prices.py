@@ -8,10 +8,10 @@ import xarray as xr
 
 from stress.engine.block import Schedule
 from stress.engine.paths import price_paths
-from stress.market import PriceModel
+from stress.market import ModelSource, PriceModel
 from stress.runner.device import require_precision
 from stress.runner.plan import path_block, path_blocks, time_block
-from stress.runner.prepare import build_model
+from stress.runner.prepare import build_market
 from stress.scenario.build import build_setting
 from stress.scenario.load import with_options
 from stress.scenario.schema import Scenario
@@ -20,7 +20,10 @@ __all__ = ["simulate_prices"]
 
 
 def simulate_prices(
-    scenario: Scenario, *, paths: int | None = None, market: PriceModel | None = None
+    scenario: Scenario,
+    *,
+    paths: int | None = None,
+    market: PriceModel | ModelSource | None = None,
 ) -> xr.DataArray:
     """Return the prices that a run of the scenario uses, path by path.
 
@@ -31,7 +34,7 @@ def simulate_prices(
     paths
         Number of paths; the scenario's where not given. Path i is the same whatever it is.
     market
-        A price model used instead of the scenario's.
+        A price model, or a source of one a block of paths, used instead of the scenario's.
 
     Returns
     -------
@@ -40,14 +43,14 @@ def simulate_prices(
     Raises
     ------
     InputError
-        If the number of paths is not positive, or float64 is asked for while JAX computes in 32
-        bits.
+        If the number of paths is not positive, a file of given prices cannot be used, or float64
+        is asked for while JAX computes in 32 bits.
     """
     scenario = with_options(scenario, paths=paths)
     require_precision(scenario.simulation.precision)
     setting = build_setting(scenario)
     dtype = jnp.dtype(scenario.simulation.precision)
-    model = market or build_model(scenario, setting)
+    source = build_market(scenario, setting, market)
     price = jnp.asarray(setting.price, dtype)
     schedule = Schedule(
         steps=setting.steps,
@@ -58,7 +61,9 @@ def simulate_prices(
     seed = jnp.asarray(scenario.simulation.seed, jnp.uint32)
     block = path_block(next(iter(price.devices())).platform)
     parts = [
-        np.asarray(price_paths(model, price, seed, numbers, schedule=schedule))[:count]
+        np.asarray(price_paths(source.block(numbers), price, seed, numbers, schedule=schedule))[
+            :count
+        ]
         for numbers, count in path_blocks(scenario.simulation.paths, block)
     ]
     days = 365.0 * setting.step_years * np.arange(setting.steps + 1)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, nan
 
 import numpy as np
 
 from stress.book.book import Book
 from stress.book.read import read_book
 from stress.book.setting import Setting
+from stress.book.venue import VenueSetting
 from stress.margin import tier_amounts
+from stress.scenario.cascade import funding_steps
 from stress.scenario.checks import check_book, steps
 from stress.scenario.durations import YEAR_SECONDS, duration_seconds
-from stress.scenario.schema import MarginLevel, Scenario, Venue
-from stress.types import Floats
+from stress.scenario.schema import Decision, MarginLevel, Scenario, Venue
+from stress.types import Floats, Integers
 
 __all__ = ["build_setting", "load_book"]
 
@@ -44,6 +46,7 @@ def build_setting(scenario: Scenario) -> Setting:
         step_years=float(duration_seconds(simulation.step) / YEAR_SECONDS),
         horizon_years=float(duration_seconds(simulation.horizon) / YEAR_SECONDS),
         steps=steps(scenario),
+        venue=_venue(scenario),
     )
 
 
@@ -60,11 +63,77 @@ def load_book(scenario: Scenario) -> tuple[Book, tuple[str, ...]]:
         files.accounts, files.positions, files.collateral, scenario.market.assets
     )
     check_book(scenario, book)
-    return book, notices
+    return book, (*notices, *_notices(scenario))
+
+
+def _notices(scenario: Scenario) -> tuple[str, ...]:
+    funding = scenario.venue.funding
+    if funding is None or not any(funding.rate.values()) or funding_steps(scenario):
+        return ()
+    return (
+        f'no funding is paid: its interval, "{funding.interval}", is longer than the run, '
+        f'"{scenario.simulation.horizon}"',
+    )
 
 
 def _by_asset(values: dict[str, float], assets: tuple[str, ...]) -> Floats:
     return np.array([values[asset] for asset in assets], dtype=np.float64)
+
+
+def _venue(scenario: Scenario) -> VenueSetting:
+    """Return the settings of the cascade."""
+    venue, assets = scenario.venue, scenario.market.assets
+    impact, decision = venue.impact, venue.decision
+    adv, depth = _depths(scenario)
+    # an interval without an end in the run leaves nothing to pay
+    interval = funding_steps(scenario)
+    rate = venue.funding.rate if venue.funding and interval else dict.fromkeys(assets, 0.0)
+    return VenueSetting(
+        order=venue.order,
+        amount=venue.amount,
+        step_fraction=venue.step_fraction,
+        buffer=venue.buffer,
+        rounds=venue.rounds_per_step,
+        impact=impact.kind,
+        impact_coefficient=impact.coefficient,
+        adv=adv,
+        depth_1pct=depth,
+        permanent=impact.permanent,
+        relaxation_years=float(duration_seconds(impact.relaxation) / YEAR_SECONDS),
+        depth_elasticity=impact.depth_elasticity,
+        fund=venue.fund.balance,
+        funding_rate=_by_asset(rate, assets),
+        funding_steps=interval,
+        deleveraging=venue.deleveraging.kind,
+        decision=decision.kind,
+        latency=decision.latency,
+        lag=decision.lag,
+        shard=_shard(decision, assets),
+    )
+
+
+def _depths(scenario: Scenario) -> tuple[Floats, Floats]:
+    """Return (assets,) volumes a day and depths, USD, one from the other where one is stated.
+
+    Both laws then agree on a move of one percent: 0.01 = Y sigma_day sqrt(depth / adv).
+    """
+    market, impact = scenario.market, scenario.venue.impact
+    adv, depth = (
+        np.array([stated.get(asset, nan) for asset in market.assets], dtype=np.float64)
+        for stated in (impact.adv, impact.depth_1pct)
+    )
+    sigma_day = _by_asset(market.volatility, market.assets) / np.sqrt(365.0)
+    depth_over_adv = (0.01 / (impact.coefficient * sigma_day)) ** 2
+    return (
+        np.where(np.isnan(adv), depth / depth_over_adv, adv),
+        np.where(np.isnan(depth), adv * depth_over_adv, depth),
+    )
+
+
+def _shard(decision: Decision, assets: tuple[str, ...]) -> Integers:
+    """Return (assets,) shards, numbered without gaps in the order of the scenario's numbers."""
+    numbers = [decision.shards.get(asset, 0) for asset in assets]
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
 
 
 def _correlation(rows: tuple[tuple[float, ...], ...]) -> Floats:

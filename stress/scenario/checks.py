@@ -11,11 +11,20 @@ import numpy as np
 from stress.book.book import Book
 from stress.data.tables import suggestion
 from stress.errors import InputError, ending
+from stress.scenario.cascade import check_bridge, funding_steps
 from stress.scenario.durations import duration_seconds
+from stress.scenario.problems import shown
 from stress.scenario.schema import Calibration, MarginLevel, Market, Scenario, Venue
 from stress.types import Floats
 
-__all__ = ["check_book", "check_calibration", "check_known", "check_scenario", "steps"]
+__all__ = [
+    "check_book",
+    "check_calibration",
+    "check_file",
+    "check_known",
+    "check_scenario",
+    "steps",
+]
 
 _SLACK = 1e-9
 """What the printing of a matrix in a file may cost an entry."""
@@ -63,6 +72,18 @@ def _seconds_text(seconds: object) -> str:
     return f'"{float(seconds):.12g}s"'  # type: ignore[arg-type]
 
 
+def check_file(market: Market, file: File) -> None:
+    """Refuse given prices without their file, and the file without them."""
+    if (market.model == "given") == (market.file is not None):
+        return
+    if market.file is None:
+        rule, remedy = 'is missing, but model is "given"', "name the netCDF file of the paths"
+    else:
+        rule = f'no file is read by model "{market.model}"'
+        remedy = 'set market.model = "given", or remove the key market.file'
+    raise InputError(rule, file=file, key="market.file", remedy=remedy)
+
+
 def check_known(market: Market, venue: Venue, file: File) -> None:
     """Refuse a table that names an asset the market does not have."""
     tables = {
@@ -71,6 +92,10 @@ def check_known(market: Market, venue: Venue, file: File) -> None:
         "market.drift": market.drift,
         "venue.haircut": venue.haircut,
         "venue.tiers": [asset for asset in venue.tiers if asset != "default"],
+        "venue.impact.adv": venue.impact.adv,
+        "venue.impact.depth_1pct": venue.impact.depth_1pct,
+        "venue.funding.rate": venue.funding.rate if venue.funding else (),
+        "venue.decision.shards": venue.decision.shards,
     }
     for key, names in tables.items():
         _check_names(names, market.assets, file, key)
@@ -99,8 +124,8 @@ def check_scenario(scenario: Scenario) -> None:
     ------
     InputError
         The horizon is not a whole number of steps, a price, volatility or the correlation is
-        missing, the correlation is none, a world is compared with itself, or a liquidation would
-        come before its margin call.
+        missing, the correlation is none, a world is compared with itself, a liquidation would come
+        before its margin call, or rules of the venue do not go together.
     """
     steps(scenario)
     market = scenario.market
@@ -116,6 +141,10 @@ def check_scenario(scenario: Scenario) -> None:
     _check_correlation(market.correlation, market.assets, scenario.source, "market.correlation")
     _check_worlds(scenario)
     _check_warning(scenario)
+    _check_amount(scenario)
+    _check_decision(scenario)
+    funding_steps(scenario)
+    _check_monitoring(scenario)
 
 
 def _check_complete(scenario: Scenario, key: str, given: dict[str, float]) -> None:
@@ -154,6 +183,66 @@ def _check_warning(scenario: Scenario) -> None:
                 key=key,
                 remedy="lower it or raise venue.warning",
             )
+
+
+def _check_amount(scenario: Scenario) -> None:
+    venue = scenario.venue
+    if venue.order == "pro-rata" and venue.amount in ("tier", "position"):
+        raise InputError(
+            f'"{venue.amount}" closes one position at a time, order "pro-rata" all together',
+            file=scenario.source,
+            key="venue.amount",
+            remedy='use "restore", "step" or "all", or another order',
+        )
+
+
+def _check_decision(scenario: Scenario) -> None:
+    decision, assets = scenario.venue.decision, scenario.market.assets
+    leads = decision.kind == "leader"
+    other = "sharded" if leads else "leader"
+    for key in ("shards", "lag") if leads else ("latency",):
+        value = getattr(decision, key)
+        if value:
+            raise InputError(
+                f'has no effect with kind "{decision.kind}", got {shown(value)}',
+                file=scenario.source,
+                key=f"venue.decision.{key}",
+                remedy=f'set venue.decision.kind = "{other}", or remove the key',
+            )
+    absent = [asset for asset in assets if asset not in decision.shards]
+    if decision.kind == "sharded" and absent:
+        raise InputError(
+            f"no shard of {ending(absent)}",
+            file=scenario.source,
+            key="venue.decision.shards",
+            remedy=f"add {absent[0]} = 0, or the number of its shard",
+        )
+    _check_delays(scenario)
+
+
+def _check_delays(scenario: Scenario) -> None:
+    run = steps(scenario)
+    for key in ("latency", "lag"):
+        delay = getattr(scenario.venue.decision, key)
+        if delay > run:
+            raise InputError(
+                f"must not be longer than the run, {run:,} steps, got {delay:,}",
+                file=scenario.source,
+                key=f"venue.decision.{key}",
+                remedy="shorten it, in steps, or lengthen simulation.horizon",
+            )
+
+
+def _check_monitoring(scenario: Scenario) -> None:
+    simulation = scenario.simulation
+    if simulation.monitoring == "bridge" and scenario.market.model == "given":
+        raise InputError(
+            'model "given" has no variance inside a step, which "bridge" needs',
+            file=scenario.source,
+            key="simulation.monitoring",
+            remedy='use monitoring = "step"',
+        )
+    check_bridge(scenario)
 
 
 def _check_correlation(
@@ -216,7 +305,9 @@ def check_book(scenario: Scenario, book: Book) -> None:
     Raises
     ------
     InputError
-        A limit of a group that the book does not have, or a position in an asset without tiers.
+        A limit of a group that the book does not have, a position in an asset without tiers, an
+        asset that is held without the numbers of the impact law, or columns that a bridge cannot
+        follow.
     """
     for group in scenario.limits.max_group_any_liquidation_probability:
         if group not in book.groups:
@@ -226,6 +317,29 @@ def check_book(scenario: Scenario, book: Book) -> None:
                 key=f"limits.max_group_any_liquidation_probability.{group}",
                 remedy=suggestion(group, book.groups),
             )
+    _check_tiers(scenario, book)
+    _check_impact(scenario, book)
+    check_bridge(scenario, book)
+
+
+def _check_impact(scenario: Scenario, book: Book) -> None:
+    """Refuse an asset that may be traded by force and lacks what the chosen law needs."""
+    impact, assets = scenario.venue.impact, scenario.market.assets
+    if impact.kind == "none":
+        return
+    key = "adv" if impact.kind == "square-root" else "depth_1pct"
+    held = np.union1d(book.position_asset, book.coin_asset)
+    absent = [assets[index] for index in held if assets[index] not in getattr(impact, key)]
+    if absent:
+        raise InputError(
+            f'no {key} of {ending(absent)}, held in the book, for impact "{impact.kind}"',
+            file=scenario.source,
+            key=f"venue.impact.{key}",
+            remedy=f"add {absent[0]} to venue.impact.{key}",
+        )
+
+
+def _check_tiers(scenario: Scenario, book: Book) -> None:
     tiers = scenario.venue.tiers
     if isinstance(scenario.venue.trigger, MarginLevel) or "default" in tiers:
         return

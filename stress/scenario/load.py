@@ -5,16 +5,18 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from os import PathLike
-from os.path import abspath, exists, isfile
+from os.path import abspath, exists, isdir, isfile
 from pathlib import Path
 from typing import Any
 
 from stress.errors import InputError, MissingInputError
 from stress.scenario.checks import (
     check_calibration,
+    check_file,
     check_known,
     check_scenario,
 )
+from stress.scenario.presets import with_preset
 from stress.scenario.problems import validated
 from stress.scenario.reserved import check_reserved
 from stress.scenario.resolve import file_hash, input_files
@@ -57,10 +59,12 @@ def load_scenario(
         file = Path(source)
         raw = _read_toml(file)
         folder = Path(abspath(file)).parent
+    raw = with_preset(raw, file)
     check_reserved(raw, file)
     scenario = validated(Scenario, raw, file)
     scenario._source = file
     check_known(scenario.market, scenario.venue, file)
+    check_file(scenario.market, file)
     scenario = _with_absolute_paths(scenario, folder)
     _check_inputs(scenario, folder)
     scenario = _complete(scenario)
@@ -125,7 +129,12 @@ def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
     files = ("accounts", "positions", "collateral")
     return scenario.model_copy(
         update={
-            "market": market.model_copy(update={"calibration": absolute(market.calibration)}),
+            "market": market.model_copy(
+                update={
+                    "calibration": absolute(market.calibration),
+                    "file": absolute(market.file),
+                }
+            ),
             "book": book.model_copy(update={name: absolute(getattr(book, name)) for name in files}),
         }
     )
@@ -134,7 +143,8 @@ def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
 def _check_inputs(scenario: Scenario, folder: Path) -> None:
     files = input_files(scenario)
     for key, file in files.items():
-        if isfile(file):
+        # given prices may be a Zarr directory
+        if isfile(file) or (key == "market.file" and isdir(file)):
             continue
         if exists(file):
             raise InputError(
@@ -171,16 +181,27 @@ def _complete(scenario: Scenario) -> Scenario:
     if market.calibration is not None:
         market = _merged(market, _read_calibration(market.calibration), scenario.source)
     correlation = market.correlation
-    if not correlation and len(market.assets) == 1:
-        correlation = ((1.0,),)
-    drift = {asset: market.drift.get(asset, 0.0) for asset in market.assets}
-    haircut = {asset: scenario.venue.haircut.get(asset, 0.0) for asset in market.assets}
+    if not correlation and (len(market.assets) == 1 or market.model == "given"):
+        # given paths bring their own: what stands here is read by nobody
+        correlation = tuple(
+            tuple(float(row == column) for column in market.assets) for row in market.assets
+        )
+    drift = _zero_else(market.drift, market.assets)
+    venue: dict[str, Any] = {"haircut": _zero_else(scenario.venue.haircut, market.assets)}
+    funding = scenario.venue.funding
+    if funding is not None:
+        rate = _zero_else(funding.rate, market.assets)
+        venue["funding"] = funding.model_copy(update={"rate": rate})
     return scenario.model_copy(
         update={
             "market": market.model_copy(update={"correlation": correlation, "drift": drift}),
-            "venue": scenario.venue.model_copy(update={"haircut": haircut}),
+            "venue": scenario.venue.model_copy(update=venue),
         }
     )
+
+
+def _zero_else(stated: Mapping[str, float], assets: tuple[str, ...]) -> dict[str, float]:
+    return {asset: stated.get(asset, 0.0) for asset in assets}
 
 
 def _read_calibration(file: Path) -> Calibration:

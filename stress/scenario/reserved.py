@@ -1,6 +1,6 @@
 """Keys and values of the scenario file that are not built yet: refused, never ignored.
 
-Building a thing removes its rows. Columns of the tables are in ``stress.book.read.NOT_BUILT``.
+Building a thing removes its rows.
 """
 
 from __future__ import annotations
@@ -15,10 +15,6 @@ __all__ = ["RESERVED", "check_reserved"]
 
 def _always(value: object) -> bool:
     return True
-
-
-def _positive(value: object) -> bool:
-    return isinstance(value, (int, float)) and value > 0
 
 
 def _one_of(*values: str) -> Callable[[object], bool]:
@@ -50,11 +46,9 @@ RESERVED: tuple[Row, ...] = (
             "bootstrap",
             "filtered-historical",
             "historical",
-            "given",
         ),
     ),
     Row("market.history"),
-    Row("market.file"),
     Row("market.max_age"),
     Row("market.gbm"),
     Row("market.student-t"),
@@ -67,32 +61,9 @@ RESERVED: tuple[Row, ...] = (
     Row("market.historical"),
     Row("market.given"),
     Row("book.max_age"),
-    Row("venue.preset"),
-    Row("venue.order"),
-    Row("venue.amount", _one_of("restore", "step", "tier", "position")),
-    Row("venue.step_fraction"),
-    Row("venue.buffer"),
-    Row("venue.rounds_per_step"),
-    Row("venue.impact.kind", _one_of("linear", "square-root")),
-    Row("venue.impact.coefficient"),
-    Row("venue.impact.adv"),
-    Row("venue.impact.depth_1pct"),
-    Row("venue.impact.permanent"),
-    Row("venue.impact.relaxation"),
-    Row("venue.impact.depth_elasticity"),
-    Row("venue.fund"),
-    Row("venue.funding"),
-    Row("venue.deleveraging.kind", _one_of("socialised", "auto-deleverage")),
-    Row("venue.decision.kind", _one_of("sharded")),
-    Row("venue.decision.latency", _positive),
-    Row("venue.decision.shards"),
-    Row("venue.decision.lag"),
     Row("stress"),
     Row("appetite"),
     Row("backtest"),
-    Row("limits.max_fund_exhaustion_probability"),
-    Row("limits.max_fund_draw"),
-    Row("limits.max_reproduction_number"),
 )
 
 
@@ -108,8 +79,6 @@ def check_reserved(raw: Mapping[str, Any], file: object = None) -> None:
         found, value = _look_up(raw, key)
         if found and refused(value):
             what = f'"{value}"' if isinstance(value, str) else "this key"
-            if isinstance(value, (int, float)) and refused is _positive:
-                what = f"{value}"
             rule = f"{what} is not built yet"
             name = None if file is None else str(file)
             raise InputError(rule, file=name, key=key, remedy=f"remove the key {key}")

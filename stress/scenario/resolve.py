@@ -16,6 +16,7 @@ def input_files(scenario: Scenario) -> dict[str, Path]:
     """Return the files that a scenario names, by the key that names them."""
     files = {
         "market.calibration": scenario.market.calibration,
+        "market.file": scenario.market.file,
         "book.accounts": scenario.book.accounts,
         "book.positions": scenario.book.positions,
         "book.collateral": scenario.book.collateral,
@@ -29,8 +30,12 @@ def input_hashes(scenario: Scenario) -> dict[str, str]:
 
 
 def file_hash(file: Path) -> str:
-    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, or of the files of a folder, in hexadecimal."""
     try:
+        if file.is_dir():
+            parts = sorted(path for path in file.rglob("*") if path.is_file())
+            listing = "".join(f"{path.relative_to(file)} {file_hash(path)}\n" for path in parts)
+            return hashlib.sha256(listing.encode()).hexdigest()
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:

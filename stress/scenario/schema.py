@@ -26,7 +26,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from stress.scenario.durations import DURATION_PATTERN, DURATION_REMEDY, duration_seconds
-from stress.types import Mode, Monitoring, Precision
+from stress.types import Amount, DecisionKind, ImpactKind, Mode, Monitoring, Order, Precision
+from stress.types import Deleveraging as DeleveragingKind
 
 __all__ = [
     "BookFiles",
@@ -168,6 +169,7 @@ Assets: TypeAlias = Annotated[_Filled[Name], AfterValidator(_assets)]
 Positive: TypeAlias = Annotated[float, Field(gt=0)]
 NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
+Delay: TypeAlias = Annotated[int, Field(ge=0)]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Inner: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
 Ascending: TypeAlias = Annotated[_Filled[Inner], AfterValidator(_ascending)]
@@ -221,8 +223,10 @@ class Simulation(_Table):
 class Market(_Table):
     """The price model, its assets and parameters."""
 
-    model: Literal["gbm"] = Field(
-        default="gbm", description='the price model: "gbm", correlated geometric Brownian motion'
+    model: Literal["gbm", "given"] = Field(
+        default="gbm",
+        description='the price model: "gbm" (correlated geometric Brownian motion) or "given" '
+        "(the paths in market.file)",
     )
     assets: Assets = Field(
         description="names of the assets, each once; they order every list", examples=[["BTC"]]
@@ -247,6 +251,11 @@ class Market(_Table):
         description="path of a calibration file, which gives price, volatility, drift and "
         "correlation where the scenario does not",
     )
+    file: FilePath | None = Field(
+        default=None,
+        description='with the model "given": path of a netCDF file whose variable `price` (path, '
+        "time, asset) holds fundamental prices, USD per unit, time 0 included",
+    )
     as_of: Moment | None = Field(
         default=None, description="moment that the prices are of, such as 2026-11-20T00:00:00Z"
     )
@@ -256,13 +265,13 @@ class BookFiles(_Table):
     """The files of the book, and the worlds in which it is run."""
 
     accounts: FilePath = Field(
-        description="path of a CSV or Parquet file with the columns account, cash [, group]; "
-        "cash in USD",
+        description="path of a CSV or Parquet file with the columns account, cash [, group, "
+        "reserve, top_up_trigger, top_up_target]; cash and reserve in USD",
         examples=["accounts.csv"],
     )
     positions: FilePath = Field(
         description="path of a CSV or Parquet file with the columns account, asset, quantity, "
-        "entry_price [, margin, leverage, position]",
+        "entry_price [, margin, leverage, stop_price, position]",
         examples=["positions.csv"],
     )
     collateral: FilePath | None = Field(
@@ -304,27 +313,90 @@ class Tier(_Table):
 class Impact(_Table):
     """How forced flow moves the mark."""
 
-    kind: Literal["none"] = Field(
-        default="none", description='"none": forced flow does not move prices'
+    kind: ImpactKind = Field(
+        default="none",
+        description='the law: "none" (forced flow does not move prices), "linear" (in the flow '
+        'over depth_1pct) or "square-root" (of the flow over adv)',
+    )
+    coefficient: Positive = Field(
+        default=1.0,
+        description="Y of the square-root law, about 1: flow of a day's volume moves the price by "
+        "Y daily volatilities; above 0",
+    )
+    adv: dict[str, Positive] = Field(
+        default={},
+        description="volume by asset, USD a day, above 0; the square-root law needs it of every "
+        "asset that is held, else it follows from depth_1pct",
+    )
+    depth_1pct: dict[str, Positive] = Field(
+        default={},
+        description="USD that move the price one percent, by asset, above 0; the linear law needs "
+        "it of every asset that is held, else it follows from adv",
+    )
+    permanent: Probability = Field(
+        default=0.3, description="share of forced flow whose impact does not decay, 0 to 1"
+    )
+    relaxation: Duration = Field(
+        default="1h", description='time in which the rest decays by a factor e, such as "1h"'
+    )
+    depth_elasticity: NotNegative = Field(
+        default=0.0,
+        description="power by which depth falls as realised volatility rises over the stated one, "
+        "at least 0; 0: depth stays what it is",
+    )
+
+
+class Fund(_Table):
+    """The insurance fund."""
+
+    balance: NotNegative = Field(
+        default=0.0, description="what the fund holds at the start, USD, at least 0"
+    )
+
+
+class Funding(_Table):
+    """Payments between longs and shorts."""
+
+    rate: dict[str, float] = Field(
+        description="funding rate per interval by asset, a share of notional at the mark, longs "
+        "pay positive; 0 where not named",
+    )
+    interval: Duration = Field(
+        default="8h",
+        description='time between two payments, a whole number of steps, such as "8h"',
     )
 
 
 class Deleveraging(_Table):
     """What happens to a deficit that nobody pays."""
 
-    kind: Literal["none"] = Field(
-        default="none", description='"none": it is recorded as uncovered loss'
+    kind: DeleveragingKind = Field(
+        default="none",
+        description='"none" (it is recorded as uncovered loss), "socialised" (taken from the '
+        'profits of others) or "auto-deleverage" (positions are closed against profitable ones '
+        "at the bankruptcy price)",
     )
 
 
 class Decision(_Table):
     """Who judges the pools, on which marks."""
 
-    kind: Literal["leader"] = Field(
+    kind: DecisionKind = Field(
         default="leader",
-        description='"leader": one process judges every pool on the marks of the moment',
+        description='"leader" (one process judges every pool on one set of marks) or "sharded" '
+        "(each shard closes its own assets and sees the others' marks late)",
     )
-    latency: int = Field(default=0, ge=0, le=0, description="delay of the marks seen, in steps: 0")
+    latency: Delay = Field(
+        default=0, description="age of the marks that a leader sees, in steps, at least 0"
+    )
+    shards: dict[str, Annotated[int, Field(ge=0)]] = Field(
+        default={},
+        description="number of the shard of each asset, at least 0; sharded only, every asset",
+    )
+    lag: Delay = Field(
+        default=0,
+        description="age of the other shards' marks that a shard sees, in steps, at least 0",
+    )
 
 
 _Trigger: TypeAlias = Annotated[
@@ -337,13 +409,43 @@ _TierTable: TypeAlias = Annotated[_Filled[Tier], AfterValidator(_tier_table)]
 class Venue(_Table):
     """The rules of the venue."""
 
+    preset: Name | None = Field(
+        default=None,
+        description='name of a preset, such as "binance-usdm", whose values hold where the '
+        "scenario states none",
+    )
     trigger: _Trigger = Field(
         default="maintenance",
         description='when a pool is liquidated: "maintenance" (equity below the maintenance margin '
         "of the tiers) or { margin_level = 0.15 } (equity below that share of notional)",
     )
-    amount: Literal["all"] = Field(
-        default="all", description='"all": a pool in breach is closed whole'
+    order: Order = Field(
+        default="largest-loss",
+        description='which positions of a pool in breach are closed first: "largest-loss", '
+        '"largest-margin", "largest-notional", or "pro-rata" (all together)',
+    )
+    amount: Amount = Field(
+        default="restore",
+        description='how much is closed in a round: "restore" (the least that brings the pool '
+        'back over its requirement), "step" (step_fraction of the first position), "tier" (the '
+        'first position down to the tier below), "position" (the first) or "all"',
+    )
+    step_fraction: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.25,
+        description='with amount = "step": share of the position closed in a round, above 0 and '
+        "at most 1",
+    )
+    buffer: NotNegative = Field(
+        default=0.05,
+        description='with amount = "restore": how far over the requirement a pool is brought, a '
+        "share of it, at least 0",
+    )
+    rounds_per_step: int = Field(
+        default=8,
+        ge=1,
+        le=10_000,
+        description="most rounds of closing in a step, 1 to 10_000; what is left goes on in the "
+        "next step",
     )
     warning: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.8, description="margin ratio of the margin call, above 0 and at most 1"
@@ -362,6 +464,10 @@ class Venue(_Table):
         description="maintenance margin tiers by asset; `default` serves the assets not named",
     )
     impact: Impact = Field(default=Impact(), description="how forced flow moves the mark")
+    fund: Fund = Field(default=Fund(), description="the insurance fund")
+    funding: Funding | None = Field(
+        default=None, description="payments between longs and shorts; none where not given"
+    )
     deleveraging: Deleveraging = Field(
         default=Deleveraging(), description="what happens to a deficit that nobody pays"
     )
@@ -386,6 +492,20 @@ class Limits(_Table):
     )
     max_uncovered_loss: NotNegative | None = Field(
         default=None, description="highest uncovered loss, its quantile at levels[-1], USD"
+    )
+    max_fund_exhaustion_probability: Probability | None = Field(
+        default=None,
+        description="highest probability that the insurance fund does not pay a deficit in full, "
+        "0 to 1",
+    )
+    max_fund_draw: NotNegative | None = Field(
+        default=None,
+        description="highest draw on the insurance fund, its quantile at levels[-1], USD",
+    )
+    max_reproduction_number: NotNegative | None = Field(
+        default=None,
+        description="highest reproduction number of any asset: forced flow that one dollar of "
+        "forced flow brings about, at least 0",
     )
 
 

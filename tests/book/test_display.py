@@ -10,12 +10,36 @@ import pytest
 from stress.book.display import MarginDisplay, margin_display, net_positions, pool_margins
 from stress.book.pools import account_pools
 from stress.book.setting import Setting
+from stress.book.venue import VenueSetting
 from stress.margin import tier_amounts
 from stress.types import Mode
 from tests.strategies import Account, as_book
 
 ASSETS = ("A", "B", "C")
 PRICE = np.array([100.0, 50.0, 10.0])
+VENUE = VenueSetting(
+    order="largest-loss",
+    amount="all",
+    step_fraction=0.25,
+    buffer=0.05,
+    rounds=8,
+    impact="none",
+    impact_coefficient=1.0,
+    adv=np.full(3, np.nan),
+    depth_1pct=np.full(3, np.nan),
+    permanent=0.3,
+    relaxation_years=1 / 8_760,
+    depth_elasticity=0.0,
+    fund=0.0,
+    funding_rate=np.zeros(3),
+    funding_steps=0,
+    deleveraging="none",
+    decision="leader",
+    latency=0,
+    lag=0,
+    shard=np.zeros(3, np.int64),
+)
+"""A display knows nothing of it."""
 
 
 def setting(*, haircut: float = 0.0, level: float | None = None) -> Setting:
@@ -42,6 +66,7 @@ def setting(*, haircut: float = 0.0, level: float | None = None) -> Setting:
         step_years=1 / 365,
         horizon_years=7 / 365,
         steps=7,
+        venue=VENUE,
     )
 
 
@@ -253,6 +278,39 @@ class TestOthers:
         """Margins of the isolated counterpart over the equity: they add up where all have one."""
         display = shown(PAIR)
         close(display.planned_risk, (1_300 / 3 - 100) / 650, (650 / 3 - 50) / 650)
+
+    def test_planned_risk_of_a_stop(self) -> None:
+        """From the mark: the long risks 10 (100 - 93), the short's profit is locked in at 48."""
+        long, short = PAIR.positions
+        account = Account(500.0, [{**long, "stop_price": 93.0}, {**short, "stop_price": 48.0}])
+        close(shown(account).planned_risk, 70 / 650, 0.0)
+        # with the stop 2 dollars above its mark the short risks 20, and the long has none
+        account = Account(500.0, [long, {**short, "stop_price": 52.0}])
+        close(shown(account).planned_risk, (1_300 / 3 - 100) / 650, 20 / 650)
+        # the marks shown are not those of the start
+        close(shown(account, B=0.5).planned_risk, (1_300 / 3 - 100) / 650, 20 / 650)
+
+    def test_planned_risk_of_a_stop_without_a_counterpart(self) -> None:
+        """The cross pool owes 50, the isolated one has 80: a stop is all that can be told of A."""
+        positions = [row("A", 10.0, 110.0), row("B", 10.0, 50.0, margin=80.0)]
+        assert np.isnan(shown(Account(50.0, positions)).planned_risk).all()
+        positions[0]["stop_price"] = 99.0
+        close(shown(Account(50.0, positions)).planned_risk[:1], 10 / 30)
+        assert np.isnan(shown(Account(50.0, positions)).planned_risk[1])
+        # without positive equity it is a share of nothing
+        assert np.isnan(shown(Account(-50.0, positions)).planned_risk).all()
+
+    @pytest.mark.parametrize("mode", ["as-booked", "cross", "isolated"])
+    def test_controls_are_apart_from_every_pool(self, mode: Mode) -> None:
+        """Equity, ratios and prices are what they are without a reserve, top-up or stop."""
+        controls = {"reserve": 1e6, "top_up_trigger": 0.8, "top_up_target": 0.5}
+        positions = [{**position, "stop_price": 70.0} for position in PAIR.positions]
+        plain, other = (
+            shown(PAIR, mode=mode),
+            shown(Account(500.0, positions, **controls), mode=mode),
+        )
+        for name in ("equity", "margin_ratio", "excess", "effective_leverage", "liquidation_price"):
+            np.testing.assert_array_equal(getattr(other, name), getattr(plain, name), name)
 
 
 class TestHiddenDistress:

@@ -52,6 +52,25 @@ def test_a_book_keeps_file_order(tmp_path: Path) -> None:
     assert book.position_asset.dtype == np.int64
 
 
+def test_controls_are_read(tmp_path: Path) -> None:
+    accounts = write(
+        tmp_path,
+        "accounts",
+        "account,cash,reserve,top_up_trigger,top_up_target\na,1,500,0.8,0.5\nb,1,,,\nc,1,0,2,1\n",
+    )
+    positions = write(
+        tmp_path,
+        "positions",
+        "account,asset,quantity,entry_price,stop_price\na,BTC,1,9,8\nb,BTC,1,9,\nc,BTC,-1,9,7\n",
+    )
+    book, notices = read_book(accounts, positions, None, ASSETS)
+    assert book.reserve.tolist() == [500, 0, 0]
+    np.testing.assert_array_equal(book.top_up_trigger, [0.8, np.nan, 2])
+    np.testing.assert_array_equal(book.top_up_target, [0.5, np.nan, 1])
+    np.testing.assert_array_equal(book.stop_price, [8, np.nan, 7])
+    assert notices == ("1 account has a top_up_trigger but no reserve to draw from: c",)
+
+
 def test_optional_columns_and_files_have_defaults(tmp_path: Path) -> None:
     accounts = write(tmp_path, "accounts", "cash,account\n1,a\n2,b\n")
     positions = write(
@@ -60,6 +79,9 @@ def test_optional_columns_and_files_have_defaults(tmp_path: Path) -> None:
     book, notices = read_book(accounts, positions, None, ASSETS)
     assert book.groups == ("all",)
     assert np.isnan(book.margin).all() and np.isnan(book.leverage).all()
+    assert book.reserve.tolist() == [0, 0]
+    assert np.isnan(book.top_up_trigger).all() and np.isnan(book.top_up_target).all()
+    assert np.isnan(book.stop_price).all()
     assert book.coin_quantity.shape == (0,)
     assert notices == ()
 

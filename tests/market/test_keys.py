@@ -81,6 +81,10 @@ class Echo:
 
     covariance_root: jax.Array
 
+    @property
+    def assets(self) -> int:
+        return self.covariance_root.shape[0]
+
     def init(self, paths: jax.Array) -> tuple[()]:
         return ()
 

@@ -5,21 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from stress.measure.moments import Estimate
 from stress.measure.paired import PairedMeasure
 from stress.measure.world import Findings, Grouping, WorldMeasure
-from tests.measure.blocks import block, request
+from tests.measure.blocks import block, estimate, request, same
 
 MEMBER = np.array([1, 0, 1, 2, 0])
 EXISTS = np.array([True, True, False, False, True])
 NUMBERS = np.array([[1.0, 2.0], [3.0, 4.0], [50.0, 60.0], [70.0, 80.0], [5.0, 8.0]])
-
-
-def estimate(found: Findings, group: str, name: str) -> Estimate:
-    """Return an estimate by its names."""
-    value = found[group][name]
-    assert isinstance(value, Estimate)
-    return value
 
 
 class TestGrouping:
@@ -124,16 +116,15 @@ class TestWorld:
         first.update(block(STEPS[:, :3], LOSSES[:, :3]))
         second.update(block(STEPS[:, 3:], LOSSES[:, 3:]))
         first.merge(second)
-        merged = first.finish()
-        for group, variables in found.items():
-            for name, known in variables.items():
-                other = merged[group][name]
-                if isinstance(known, Estimate):
-                    assert isinstance(other, Estimate)
-                    assert np.allclose(other.value, known.value, equal_nan=True, atol=1e-12)
-                    assert np.allclose(other.interval, known.interval, equal_nan=True, atol=1e-9)
-                else:
-                    assert np.array_equal(other, known)
+        same(first.finish(), found)
+
+    def test_no_paths(self) -> None:
+        """Nothing measured, nothing known, no error; merged with something it changes nothing."""
+        empty = WorldMeasure(WORLD, 1, request(5)).finish()
+        assert np.isnan(estimate(empty, "book", "expected_total_loss").value)
+        assert np.isnan(estimate(empty, "book", "fund_draw_value_at_risk").value).all()
+        assert np.isnan(estimate(empty, "accounts", "liquidation_probability").value).all()
+        assert len(empty["paths"]["total_loss"]) == 0
 
 
 def test_paired_differences() -> None:

@@ -39,6 +39,10 @@ BOOK = {
     "uncovered_loss_value_at_risk": Estimate(
         np.array([0.0, 5.0]), np.array([[0.0, 1.0], [4.0, 6.0]])
     ),
+    "fund_exhaustion_probability": Estimate(np.array(0.02), np.array([0.01, 0.03])),
+    "fund_draw_value_at_risk": Estimate(
+        np.array([0.0, 700.0]), np.array([[0.0, 0.0], [600.0, np.inf]])
+    ),
 }
 
 
@@ -145,6 +149,36 @@ class TestBook:
         assert (shortfall.breached, shortfall.resolved, shortfall.where) == (True, False, "")
         assert (uncovered.value, uncovered.breached, uncovered.resolved) == (5.0, False, True)
 
+    def test_fund(self, measure: WorldMeasure) -> None:
+        """A probability without levels; a quantile whose upper bound no sample gives."""
+        judged = verdicts(measure, max_fund_exhaustion_probability=0.025, max_fund_draw=1e6)
+        exhaustion = judged["max_fund_exhaustion_probability"]
+        assert (exhaustion.value, exhaustion.lower, exhaustion.upper) == (0.02, 0.01, 0.03)
+        assert (exhaustion.breached, exhaustion.resolved) == (False, False)
+        draw = judged["max_fund_draw"]
+        assert (draw.value, draw.lower, draw.upper) == (700.0, 600.0, np.inf)
+        assert (draw.breached, draw.resolved) == (False, False)
+
     def test_nothing_declared(self, measure: WorldMeasure) -> None:
         """No limits, no verdicts."""
         assert verdicts(measure) == {}
+
+
+class TestReproduction:
+    """The largest reproduction number of any asset: known without a path."""
+
+    @pytest.mark.parametrize(("threshold", "breached"), [(0.8, False), (0.7, True), (0.75, False)])
+    def test_largest(self, measure: WorldMeasure, threshold: float, breached: bool) -> None:
+        """Assets without depth are left out; there is nothing to resolve."""
+        numbers = np.array([0.2, np.nan, 0.75])
+        declared = Limits(max_reproduction_number=threshold)
+        (limit,) = judge(declared, measure, BOOK, ACCOUNTS, GROUPS, ("A", "B", "C"), numbers)
+        assert (limit.value, limit.lower, limit.upper, limit.where) == (0.75, 0.75, 0.75, "C")
+        assert (limit.breached, limit.resolved) == (breached, True)
+
+    @pytest.mark.parametrize("numbers", [None, np.full(2, np.nan), np.zeros(0)])
+    def test_unknown(self, measure: WorldMeasure, numbers: np.ndarray | None) -> None:
+        """A limit that nothing can be said about is not passed in silence."""
+        declared = Limits(max_reproduction_number=1.0)
+        (limit,) = judge(declared, measure, BOOK, ACCOUNTS, GROUPS, ("A", "B"), numbers)
+        assert (limit.breached, limit.resolved) == (False, False)

@@ -13,9 +13,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from stress.result.schema import BOUNDS, find
+from stress.result.schema import BOUNDS, Variable, find
 
-__all__ = ["GROUPS", "LIMITS", "sample_tree"]
+__all__ = ["GROUPS", "LIMITS", "Array", "SampleGroup", "sample_tree"]
 
 Array = NDArray[np.float64]
 
@@ -36,21 +36,24 @@ _PATHS, _HORIZON, _STEPS = 4_000, 7.0, 41
 
 
 @dataclass
-class _Group:
+class SampleGroup:
     """Variables of one group of the tree, put in one at a time."""
 
     name: str
     coords: dict[str, Any]
     variables: dict[str, xr.Variable] = field(default_factory=dict)
 
+    def known(self, name: str) -> Variable:
+        return find(self.name, name)
+
     def put(self, name: str, values: Any) -> None:
-        known = find(self.name, name)
+        known = self.known(name)
         attrs = {"units": known.units, "long_name": known.meaning}
         self.variables[name] = xr.Variable(known.dims, values, attrs)
 
     def estimate(self, name: str, value: Any, lower: Any, upper: Any) -> None:
         self.put(name, value)
-        known = find(self.name, name)
+        known = self.known(name)
         bounds = np.stack([lower, upper], axis=-1)
         self.variables[f"{name}_interval"] = xr.Variable((*known.dims, "bound"), bounds)
 
@@ -97,10 +100,10 @@ def _accounts(
     isolated: Array,
     compare: bool,
     rng: np.random.Generator,
-) -> _Group:
+) -> SampleGroup:
     step = np.linspace(0, _HORIZON, _STEPS)
     equity = np.exp(rng.normal(9, 1.5, len(names)))
-    out = _Group(
+    out = SampleGroup(
         "accounts",
         {"account": list(names), "level": _LEVELS, "quantile": _QUANTILES, "step": step},
     )
@@ -129,9 +132,9 @@ def _groups(
     isolated: Array,
     compare: bool,
     rng: np.random.Generator,
-) -> _Group:
+) -> SampleGroup:
     step = np.linspace(0, _HORIZON, _STEPS)
-    out = _Group("groups", {"group": list(groups), "other_group": list(groups), "step": step})
+    out = SampleGroup("groups", {"group": list(groups), "other_group": list(groups), "step": step})
     mean = np.array([cross[member == group].mean() for group in groups])
     other = np.array([isolated[member == group].mean() for group in groups])
     size = np.array([(member == group).sum() for group in groups])
@@ -151,8 +154,8 @@ def _groups(
     return out
 
 
-def _book(cross: Array, isolated: Array, compare: bool, loss: Array) -> _Group:
-    out = _Group("book", {"level": _LEVELS, "share": np.array([0.01, 0.05, 0.1])})
+def _book(cross: Array, isolated: Array, compare: bool, loss: Array) -> SampleGroup:
+    out = SampleGroup("book", {"level": _LEVELS, "share": np.array([0.01, 0.05, 0.1])})
     worlds = [("", cross)] + ([("isolated_", isolated)] if compare else [])
     for prefix, chance in worlds:
         out.around(f"{prefix}liquidation_probability", chance.mean(), 0.05)
@@ -174,9 +177,9 @@ def _book(cross: Array, isolated: Array, compare: bool, loss: Array) -> _Group:
     return out
 
 
-def _assets(count: int, rng: np.random.Generator) -> _Group:
+def _assets(count: int, rng: np.random.Generator) -> SampleGroup:
     names = ["BTC", "ETH", "SOL", "XRP"][:count] + [f"A{index:03d}" for index in range(4, count)]
-    out = _Group("assets", {"asset": names, "other_asset": names})
+    out = SampleGroup("assets", {"asset": names, "other_asset": names})
     factor = rng.uniform(0.5, 0.95, count)
     correlation = np.outer(factor, factor)
     np.fill_diagonal(correlation, 1)
@@ -187,14 +190,38 @@ def _assets(count: int, rng: np.random.Generator) -> _Group:
     out.put("correlation", correlation)
     out.put("net_position", gross * rng.uniform(-0.4, 0.6, count))
     out.put("gross_position", gross)
+    # of the first asset the next percent forces more than the depth, of the others a tenth of it
+    depth = 0.06 * gross
+    depth[0] = 0.003 * gross[0]
+    out.put("depth_1pct", depth)
+    out.put("reproduction_number", 0.006 * gross / depth)
     out.around("liquidated_notional_mean", 0.03 * gross, 0.08)
     return out
 
 
-def _positions(accounts: Sequence[str], assets: Sequence[str], rng: np.random.Generator) -> _Group:
+def _ladder(assets: Sequence[str], market: dict[str, xr.Variable]) -> SampleGroup:
+    """Longs above shorts: the further a mark goes, the more; the first asset feeds itself."""
+    move = np.arange(-50, 51) / 100
+    out = SampleGroup("ladder", {"asset": list(assets), "move": move})
+    gross, depth = market["gross_position"].values, market["depth_1pct"].values
+    share = np.where(move < 0, 0.6, 0.4) * np.abs(move)
+    marginal = np.outer(gross / depth, np.where(move < 0, 0.6, 0.4) * 0.01 * (1 + move))
+    out.put("liquidated_notional", np.outer(gross, share * (1 + move)))
+    out.put("accounts", np.outer(np.ones(len(assets)), np.round(20 * share)).astype(np.int64))
+    out.put("market_liquidated_notional", gross.sum() * share * (1 + move))
+    out.put("market_accounts", np.round(60 * share).astype(np.int64))
+    out.put("reproduction_number_along", marginal)
+    out.put("reproduction_number_fall", 0.006 * gross / depth)
+    out.put("reproduction_number_rise", 0.004 * gross / depth)
+    return out
+
+
+def _positions(
+    accounts: Sequence[str], assets: Sequence[str], rng: np.random.Generator
+) -> SampleGroup:
     names = [f"{account}/{assets[index % len(assets)]}" for index, account in enumerate(accounts)]
     count = len(names)
-    out = _Group("positions", {"position": names})
+    out = SampleGroup("positions", {"position": names})
     price, distance = np.exp(rng.normal(2, 4, count)), rng.uniform(-0.6, 0.6, count)
     distance[3::7] = np.nan
     out.put("account", list(accounts))
@@ -207,14 +234,14 @@ def _positions(accounts: Sequence[str], assets: Sequence[str], rng: np.random.Ge
     return out
 
 
-def _margin(accounts: Sequence[str], rng: np.random.Generator) -> _Group:
-    out = _Group("margin", {"account": list(accounts)})
+def _margin(accounts: Sequence[str], rng: np.random.Generator) -> SampleGroup:
+    out = SampleGroup("margin", {"account": list(accounts)})
     out.put("hidden_distress", rng.random(len(accounts)) < 0.05)
     out.put("in_breach", rng.random(len(accounts)) < 0.01)
     return out
 
 
-def _fan(groups: Sequence[str]) -> _Group:
+def _fan(groups: Sequence[str]) -> SampleGroup:
     step = np.linspace(0, _HORIZON, _STEPS)
     centre = np.array([0.05, 0.15, 0.3])
     spread = 0.4 * np.sqrt(step)
@@ -224,13 +251,13 @@ def _fan(groups: Sequence[str]) -> _Group:
         for place, sign in enumerate((-1, 0.1, 1.6)):
             curves[index, :, place] = middle * np.exp(sign * spread)
     curves[curves > 1] = np.inf
-    out = _Group("fan", {"group": list(groups), "step": step, "quantile": _QUANTILES})
+    out = SampleGroup("fan", {"group": list(groups), "step": step, "quantile": _QUANTILES})
     out.put("margin_ratio_quantile", curves)
     return out
 
 
-def _distribution(loss: Array) -> _Group:
-    out = _Group("distribution", {})
+def _distribution(loss: Array) -> SampleGroup:
+    out = SampleGroup("distribution", {})
     for name, values in (("total", loss), ("net", loss - 3 * loss.mean())):
         paths, edges = np.histogram(values, bins=60)
         out.variables[f"{name}_loss_edges"] = xr.Variable(("edge",), edges)
@@ -238,9 +265,9 @@ def _distribution(loss: Array) -> _Group:
     return out
 
 
-def _limits(names: Iterable[str]) -> _Group:
+def _limits(names: Iterable[str]) -> SampleGroup:
     rows = {name: LIMITS[name] for name in names}
-    out = _Group("limits", {"limit": list(rows)})
+    out = SampleGroup("limits", {"limit": list(rows)})
     columns = [np.array(column) for column in zip(*rows.values(), strict=True)]
     value, half, threshold, breached, resolved, where = columns
     out.put("value", value)
@@ -316,6 +343,7 @@ def sample_tree(
         _positions(labels, market.coords["asset"], rng),
         _margin(labels, rng),
         _distribution(loss),
+        _ladder(market.coords["asset"], market.variables),
     ]
     data = {part.name: part.dataset() for part in found}
     data["fan"] = _fan(groups).dataset({"paths": 512})

@@ -13,16 +13,20 @@ import xarray as xr
 import stress.report
 from stress.errors import InputError
 from stress.report import figures
+from stress.report.figures.bad_path import replayed_assets
+from stress.report.figures.caused_liquidations import feedback_groups
+from stress.report.figures.risk_per_trade import riskiest_trades
 
+from .cascade_sample import cascade_tree, change
 from .sample import sample_tree
 
-UNITS = ("(%)", "($", "(days)", "(log scale)", "(percentage points)")
-UNITLESS = ("group", "account", "asset", "margin ratio")
+UNITS = ("(%)", "($", "(days)", "(log scale)", "(percentage points)", "(ratio)", "(start = 100)")
+UNITLESS = ("group", "account", "asset", "position", "measure", "margin ratio")
 
 
 @pytest.fixture(scope="module")
 def tree() -> xr.DataTree:
-    return sample_tree(40)
+    return cascade_tree(40)
 
 
 def _axes(figure: go.Figure) -> list[Any]:
@@ -107,3 +111,52 @@ def test_losses_that_are_all_alike_are_drawn() -> None:
     tree["distribution"] = xr.DataTree(found)
     bars = figures.loss_distribution(tree, "total").data[0]
     assert (np.asarray(bars.width) > 0).all()
+
+
+def test_the_bad_path_starts_at_one_hundred_and_shows_the_assets_that_move_most() -> None:
+    tree = cascade_tree(9)
+    replay = tree["replay"].to_dataset()
+    replay["mark"] = replay["fundamental_price"].copy()
+    replay["mark"][5:, 3] *= 0.9
+    tree["replay"] = xr.DataTree(replay)
+    assert replayed_assets(tree)[0] == 3
+    prices = [trace for trace in figures.bad_path(tree).data if trace.y[0] is not None][:8]
+    assert all(trace.y[0] == pytest.approx(100) for trace in prices)
+    mark, fundamental = (np.asarray(trace.y) for trace in prices[:2])
+    assert mark[4] == pytest.approx(fundamental[4])
+    assert mark[-1] == pytest.approx(0.9 * fundamental[-1])
+
+
+def test_a_long_bad_path_is_thinned_with_both_ends() -> None:
+    tree = cascade_tree(9)
+    replay = tree["replay"].to_dataset().drop_vars("step")
+    many = replay.isel(step=np.repeat(np.arange(replay.sizes["step"]), 100))
+    tree["replay"] = xr.DataTree(many.assign_coords(step=np.linspace(0, 7, many.sizes["step"])))
+    last = figures.bad_path(tree).data[-1]
+    assert len(last.x) <= 400
+    assert (last.x[0], last.x[-1]) == (0, 7)
+
+
+def test_both_laws_have_a_mark_in_every_row_with_its_interval(tree: xr.DataTree) -> None:
+    linear, root = figures.impact_laws(tree).data
+    assert (linear.name, root.name) == ("linear", "square-root")
+    found = tree["impact"].to_dataset()
+    unit = float(found["expected_cascade_loss"][1]) / root.x[0]
+    upper = found["expected_cascade_loss_interval"].values[1, 1]
+    assert root.x[0] + root.error_x.array[0] == pytest.approx(upper / unit)
+    assert len(linear.x) == len(root.x) == 1 + 2 * 2
+
+
+def test_whose_flow_stands_in_the_columns(tree: xr.DataTree) -> None:
+    (heat,) = figures.caused_liquidations(tree).data
+    order = feedback_groups(tree)
+    caused = tree["groups"].to_dataset()["caused_liquidations"].values
+    assert np.array_equal(heat.z, caused[np.ix_(order, order)])
+
+
+def test_trades_are_ranked_by_what_they_lose_beyond_their_plan() -> None:
+    tree = cascade_tree(4)
+    change(tree, "positions", planned_risk=np.array([0.01, 0.3, np.nan, 0.01]))
+    change(tree, "positions", effective_risk_mean=np.array([0.05, 0.31, 0.9, np.nan]))
+    assert riskiest_trades(tree).tolist() == [0, 1, 2]
+    assert figures.risk_per_trade(tree).data[0].x.tolist() == [0.05, 0.31, 0.9]

@@ -15,6 +15,7 @@ import xarray as xr
 from stress.report.page import render, write
 from stress.report.sections import SECTIONS
 
+from .cascade_sample import cascade_tree
 from .sample import LIMITS, sample_tree
 
 HOSTILE = '<img src=x onerror="alert(1)"></script><b>&amp;'
@@ -50,9 +51,21 @@ class _Page(HTMLParser):
             self.words.append(data)
 
 
+CASCADE = {
+    "cascade",
+    "replay",
+    "impact-laws",
+    "caused",
+    "decision",
+    "risk-per-trade",
+    "venue",
+}
+"""Sections that a first passage has nothing for."""
+
+
 @pytest.fixture(scope="module")
 def page() -> str:
-    return render(sample_tree(names=[HOSTILE, "x" * 200]))
+    return render(cascade_tree(names=[HOSTILE, "x" * 200]))
 
 
 @pytest.fixture(scope="module")
@@ -108,16 +121,21 @@ def test_labels_are_escaped(page: str) -> None:
     assert "&lt;img src=x onerror=" in rest
 
 
-@pytest.mark.parametrize("attribute", ["title", "notices", "assumptions", "scenario_toml"])
+@pytest.mark.parametrize(
+    "attribute",
+    ["title", "notices", "assumptions", "scenario_toml", "preset_title", "preset_approximates"],
+)
 def test_attributes_are_escaped(attribute: str) -> None:
-    tree = sample_tree(9)
+    tree = cascade_tree(9)
     tree.attrs[attribute] = HOSTILE
     assert "<img" not in _without_plotly(render(tree))
 
 
-def test_every_headline_has_its_interval(page: str) -> None:
+@pytest.mark.parametrize(("make", "count"), [(sample_tree, 5), (cascade_tree, 10)])
+def test_every_headline_has_its_interval(make: Callable[..., xr.DataTree], count: int) -> None:
+    page = render(make(9))
     headlines = re.findall(r"<dt>(.*?)</dt>\s*<dd>(.*?)</dd>", page, re.DOTALL)
-    assert len(headlines) == 5
+    assert len(headlines) == count
     for label, number in headlines:
         assert re.search(r'class="interval">\(.+ to .+\)</span>', number), label
 
@@ -149,13 +167,23 @@ def _absent(tree: xr.DataTree) -> set[str]:
 @pytest.mark.parametrize(
     ("make", "absent"),
     [
-        (lambda: sample_tree(9), set()),
-        (lambda: sample_tree(9, compare=False), {"cross-isolated", "worlds"}),
-        (lambda: sample_tree(9, limits=()), {"limits"}),
-        (lambda: sample_tree(9, groups=["only"]), {"groups"}),
-        (lambda: sample_tree(1), {"groups"}),
+        (lambda: cascade_tree(9), set()),
+        (lambda: sample_tree(9), CASCADE),
+        (lambda: cascade_tree(9, compare=False), {"cross-isolated", "worlds"}),
+        (lambda: cascade_tree(9, decision=()), {"decision"}),
+        (lambda: cascade_tree(9, limits=()), {"limits"}),
+        (lambda: cascade_tree(9, groups=["only"]), {"groups"}),
+        (lambda: cascade_tree(1), {"groups"}),
     ],
-    ids=["everything", "no compared world", "no limit", "one group", "one account"],
+    ids=[
+        "everything",
+        "first passage",
+        "no compared world",
+        "a plain leader",
+        "no limit",
+        "one group",
+        "one account",
+    ],
 )
 def test_a_section_stands_where_it_applies(
     make: Callable[[], xr.DataTree], absent: set[str]
@@ -172,7 +200,12 @@ def test_a_section_stands_where_it_applies(
     [
         ("fan", {"fan"}),
         ("distribution", {"losses"}),
-        ("positions", {"positions"}),
+        ("ladder", {"ladder"}),
+        ("positions", {"positions", "risk-per-trade"}),
+        ("replay", {"replay"}),
+        ("impact", {"impact-laws"}),
+        ("decision", {"decision"}),
+        ("course", set()),
         ("assets", {"market"}),
         ("accounts", {"accounts", "riskiest", "cross-isolated"}),
         ("margin", set()),
@@ -181,7 +214,7 @@ def test_a_section_stands_where_it_applies(
 def test_a_result_without_a_group_has_a_page_without_its_sections(
     group: str, absent: set[str]
 ) -> None:
-    tree = sample_tree(9)
+    tree = cascade_tree(9)
     del tree[group]
     assert _absent(tree) == absent
     render(tree)
@@ -211,10 +244,27 @@ def _all_nan(tree: xr.DataTree) -> xr.DataTree:
     return empty
 
 
-def test_a_result_of_nan_alone_has_a_page() -> None:
-    """Nothing that could not be estimated stops the page, or shows up as ``nan``."""
-    text = _Page(render(_all_nan(sample_tree(9)))).text
-    assert not re.search(r"\bnan\b", text, re.IGNORECASE)
+@pytest.mark.parametrize("make", [sample_tree, cascade_tree])
+def test_a_result_of_nan_alone_has_a_page(make: Callable[..., xr.DataTree]) -> None:
+    """Nothing that could not be estimated stops the page, or shows up as ``nan`` or ``inf``."""
+    text = _Page(render(_all_nan(make(9)))).text
+    assert not re.search(r"\b(nan|inf)\b", text, re.IGNORECASE)
+
+
+def test_a_result_of_zeros_alone_has_a_page() -> None:
+    """A book that nothing happens to has a page too, and each sentence on it holds."""
+    tree = cascade_tree(9)
+    data = {
+        node.path: node.to_dataset().map(
+            lambda array: array * 0.0 if array.dtype.kind == "f" else array
+        )
+        for node in tree.subtree
+    }
+    empty = xr.DataTree.from_dict(data)
+    empty.attrs = tree.attrs
+    text = _Page(render(empty)).text
+    assert not re.search(r"\b(nan|inf)\b", text, re.IGNORECASE)
+    assert "Forced sales add nothing" in text
 
 
 def test_some_nan_are_dashes_and_left_out_of_figures() -> None:
@@ -232,7 +282,7 @@ def test_some_nan_are_dashes_and_left_out_of_figures() -> None:
 
 
 def test_ten_thousand_accounts_and_two_hundred_assets_stay_small() -> None:
-    page = render(sample_tree(10_000, assets=200))
+    page = render(cascade_tree(10_000, assets=200))
     assert len(page.encode()) < 8e6
     assert "Of 10,000 accounts 2,000 are drawn" in page
     assert "Shown are the 40 of 200 assets" in page

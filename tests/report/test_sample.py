@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
+import xarray as xr
 
 from stress.result.schema import find
 
+from .cascade_sample import cascade_tree
 from .sample import sample_tree
 
 
+@pytest.mark.parametrize("make", [sample_tree, cascade_tree])
 @pytest.mark.parametrize("compare", [True, False])
-def test_the_sample_keeps_to_the_specification(compare: bool) -> None:
-    tree = sample_tree(7, compare=compare)
+def test_the_sample_keeps_to_the_specification(
+    make: Callable[..., xr.DataTree], compare: bool
+) -> None:
+    tree = make(7, compare=compare)
     for node in tree.children.values():
         data = node.to_dataset()
         for name in map(str, data.data_vars):

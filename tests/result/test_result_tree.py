@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,35 +24,111 @@ from stress.result.schema import (
 )
 from stress.result.store import RESULT, save_result
 from stress.result.summary import summarise, to_json
-from tests.strategies import random_book, write_book
+from tests.strategies import ASSETS, random_book, write_book
 
-# the shape of the tests of the runner, which compile it too
-KINDS = ("cross_coins", "mixed", "stated_leverage", "idle", "broken")
-CHANGES = {
+KINDS = {
+    "first passage": ("cross_coins", "isolated_alone", "stated_leverage", "idle", "broken"),
+    # what is left of an isolated position goes to the cross pool: first passage cannot follow
+    "cascade": ("cross_coins", "mixed", "stated_leverage", "idle", "broken"),
+}
+CHANGES: dict[str, Any] = {
     "book.compare": ["cross", "isolated"],
     "simulation.detail": True,
     "simulation.seed": 91,
     "simulation.paths": 150,
     "limits": {
         "max_account_liquidation_probability": 0.5,
-        "max_group_any_liquidation_probability": {"idle": 0.5, "mixed": 0.01},
+        "max_group_any_liquidation_probability": {"idle": 0.5, "cross_coins": 0.01},
         "max_expected_shortfall": 1e7,
         "max_uncovered_loss": 1e7,
+        "max_fund_exhaustion_probability": 1.0,
+        "max_fund_draw": 1e7,
+        "max_reproduction_number": 1e7,
+    },
+    "venue.fund": {"balance": 1_000.0},
+    "venue.impact": {"adv": dict.fromkeys(ASSETS, 2e6)},
+}
+VENUE = {
+    "venue.amount": "restore",
+    "venue.impact": {"kind": "square-root", "adv": dict.fromkeys(ASSETS, 2e6)},
+    "venue.deleveraging": {"kind": "socialised"},
+    "venue.decision": {
+        "kind": "sharded",
+        "shards": {asset: number % 2 for number, asset in enumerate(ASSETS)},
+        "lag": 1,
     },
 }
+"""What turns the run into one with feedback and late decisions."""
+
+ONLY_CASCADE = {
+    "accounts": {
+        "hidden_distress",
+        "liquidation_probability_without_feedback",
+        "liquidation_probability_change",
+    },
+    "positions": {"effective_risk_mean", "effective_risk_shortfall", "effective_risk_paths"},
+    "paths": {
+        "cascade_loss",
+        "cascade_multiplier",
+        "socialised_loss",
+        "deleveraged_notional",
+        "false_liquidations",
+        "over_closed_notional",
+        "late_steps",
+        "rounds_exhausted",
+    },
+    "assets": {"price_overshoot_mean", "price_overshoot_quantile"},
+    "groups": {"caused_liquidations", "feedback_liquidations"},
+    "book": {
+        "expected_cascade_loss",
+        "cascade_loss_value_at_risk",
+        "cascade_loss_expected_shortfall",
+        "cascade_multiplier",
+        "expected_socialised_loss",
+        "expected_deleveraged_notional",
+        "expected_false_liquidations",
+        "expected_over_closed_notional",
+        "expected_late_steps",
+        "rounds_exhausted_probability",
+    },
+    "distribution": {
+        "cascade_loss_edges",
+        "cascade_loss_paths",
+        "cascade_multiplier_edges",
+        "cascade_multiplier_paths",
+    },
+}
+"""What first passage leaves out, besides whole groups."""
+ONLY_CASCADE_GROUPS = {"impact", "decision", "course", "replay"}
+
+Run = tuple[xr.DataTree, Path, str]
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[xr.DataTree, Path]:
-    """Return the result of a small run with everything switched on, and its folder."""
+@pytest.fixture(scope="module", params=list(KINDS))
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return the result of a small run, its folder and its engine; the cascade has everything on.
+
+    The first is the shape of tests of the runner, which compile it too.
+    """
+    engine: str = request.param
     base = tmp_path_factory.mktemp("book")
     folder = base / "new" / "folder"
-    return stress.run(write_book(base, random_book(91, KINDS), CHANGES), out=folder), folder
+    changes = CHANGES if engine == "first passage" else {**CHANGES, **VENUE}
+    scenario = write_book(base, random_book(91, KINDS[engine]), changes)
+    return stress.run(scenario, out=folder), folder, engine
 
 
 @pytest.fixture(scope="module")
-def tree(run: tuple[xr.DataTree, Path]) -> xr.DataTree:
+def tree(run: Run) -> xr.DataTree:
     return run[0]
+
+
+@pytest.fixture(scope="module")
+def left_out(run: Run) -> dict[str, set[str]]:
+    """Return the variables of each group that the run cannot have."""
+    if run[2] == "cascade":
+        return {}
+    return {**ONLY_CASCADE, **{group: set(GROUPS[group]) for group in ONLY_CASCADE_GROUPS}}
 
 
 def variables(tree: xr.DataTree) -> list[tuple[str, str, xr.DataArray]]:
@@ -72,7 +149,8 @@ def is_interval(group: str, name: str) -> bool:
 
 
 UNITS = {
-    r"probability|ratio|leverage|margin_level|planned_risk|minus|correlation|distance": "1",
+    r"overshoot|effective_risk_(mean|shortfall)": "1",
+    r"probability|ratio|(?<!de)leverage|margin_level|planned_risk|minus|correlation|distance": "1",
     r"_paths$|accounts$|_step$": "count",
     r"time": "days",
     r"loss|equity|notional|excess|at_risk|shortfall|position|price|maintenance|mark_end": "USD",
@@ -94,20 +172,29 @@ class TestSpecification:
                 assert array.attrs["long_name"] == spec.meaning, (group, name)
             assert array.attrs.get("units", "") == spec.units, (group, name)
 
-    def test_everything_specified_is_there(self, tree: xr.DataTree) -> None:
-        """The list promises nothing that a run with everything on does not give."""
-        assert set(tree.children) == set(GROUPS)
-        for group, named in GROUPS.items():
-            assert set(named) <= set(tree[group].data_vars), group
+    def test_everything_specified_is_there(
+        self, tree: xr.DataTree, left_out: dict[str, set[str]]
+    ) -> None:
+        """The list promises nothing that a run with everything on does not give.
 
-    def test_compared_worlds_repeat_what_is_compared(self, tree: xr.DataTree) -> None:
+        What first passage cannot have is left out, not 0.
+        """
+        assert set(tree.children) == set(GROUPS) - (ONLY_CASCADE_GROUPS & left_out.keys())
+        for group, node in tree.children.items():
+            named = set(GROUPS[group])
+            assert named & set(node.data_vars) == named - left_out.get(group, set()), group
+
+    def test_compared_worlds_repeat_what_is_compared(
+        self, tree: xr.DataTree, left_out: dict[str, set[str]]
+    ) -> None:
         """And nothing else: every world under its prefix, the main one too."""
-        for group, named in GROUPS.items():
-            for name, spec in named.items():
+        for group, node in tree.children.items():
+            for name, spec in GROUPS[group].items():
+                compared = spec.compared and name not in left_out.get(group, set())
                 for prefix in WORLD_PREFIX:
-                    there = prefix + name in tree[group].data_vars
+                    there = prefix + name in node.data_vars
                     # "cross_minus_isolated" begins like a prefix and is none
-                    assert there == spec.compared, (group, prefix + name)
+                    assert there == compared, (group, prefix + name)
 
     def test_estimates_have_intervals(self, tree: xr.DataTree) -> None:
         """The estimate lies within, NaN with NaN; both bounds of a probability are ones."""
@@ -118,15 +205,18 @@ class TestSpecification:
             low, high = interval.values
             value = array.values
             known = ~np.isnan(value)
-            if name.endswith("cross_minus_isolated") or "expected" in name:
+            if name.startswith("effective_risk"):
+                # a position may be to blame on one path alone, whose mean has no interval
+                known &= ~np.isnan(low)
+            elif name.endswith("cross_minus_isolated") or "expected" in name:
                 # one path alone has no variance; here there are many
                 assert not np.isnan(low[known]).any(), name
             slack = 1e-12 * np.abs(value[known])
             assert (low[known] <= value[known] + slack).all(), (group, name)
             assert (value[known] <= high[known] + slack).all(), (group, name)
-            assert np.isnan(low[~known]).all(), (group, name)
-            assert np.isnan(high[~known]).all(), (group, name)
-            if "probability" in name:
+            assert np.isnan(low[np.isnan(value)]).all(), (group, name)
+            assert np.isnan(high[np.isnan(value)]).all(), (group, name)
+            if "probability" in name and not name.endswith(("change", "difference")):
                 assert (low[known] >= 0).all(), (group, name)
                 assert (high[known] <= 1).all(), (group, name)
 
@@ -179,6 +269,8 @@ CONTRACT = {
         "value_at_risk",
         "expected_shortfall",
         "liquidation_time_quantile",
+        "hidden_distress",
+        "liquidation_probability_without_feedback",
         "initial_equity",
         "initial_margin_ratio",
         "effective_leverage",
@@ -186,26 +278,58 @@ CONTRACT = {
         "isolated_liquidation_probability",
         "cross_minus_isolated",
     ],
-    "positions": ["planned_risk", "liquidation_price"],
+    "positions": [
+        "planned_risk",
+        "effective_risk_mean",
+        "effective_risk_shortfall",
+        "liquidation_price",
+    ],
     "paths": [
         "liquidated_accounts",
         "liquidated_notional",
         "total_loss",
         "net_loss",
+        "cascade_loss",
+        "fund_draw",
+        "fund_exhausted",
         "uncovered_loss",
+        "socialised_loss",
+        "deleveraged_notional",
+        "cascade_multiplier",
+        "false_liquidations",
+        "over_closed_notional",
+        "late_steps",
+        "rounds_exhausted",
     ],
-    "assets": ["liquidated_notional_mean", "net_position"],
-    "groups": ["any_liquidation_probability", "joint_liquidation_probability"],
+    "assets": [
+        "liquidated_notional_mean",
+        "price_overshoot_mean",
+        "price_overshoot_quantile",
+        "net_position",
+        "reproduction_number",
+    ],
+    "groups": [
+        "any_liquidation_probability",
+        "joint_liquidation_probability",
+        "caused_liquidations",
+    ],
     "limits": ["value", "threshold", "breached", "resolved"],
     "detail": [
         "equity_end",
         "liquidation_step",
         "bankrupt",
         "least_excess",
+        "fund_end",
         "uncovered_loss",
+        "socialised_loss",
+        "deleveraged_notional",
+        "false_liquidations",
+        "over_closed_notional",
+        "late_steps",
         "mark_end",
         "closed_notional",
     ],
+    "ladder": [],
     "margin": [],
     "fan": [],
 }
@@ -232,8 +356,8 @@ ATTRIBUTES = [
 
 class TestNames:
     @pytest.mark.parametrize("group", CONTRACT)
-    def test_variables(self, tree: xr.DataTree, group: str) -> None:
-        for name in CONTRACT[group]:
+    def test_variables(self, tree: xr.DataTree, left_out: dict[str, set[str]], group: str) -> None:
+        for name in set(CONTRACT[group]) - left_out.get(group, set()):
             assert name in tree[group].data_vars
 
     def test_attributes(self, tree: xr.DataTree) -> None:
@@ -296,14 +420,46 @@ class TestConsistency:
         np.testing.assert_allclose(np.diag(joint), any_one, atol=1e-14)
 
     def test_distribution(self, tree: xr.DataTree) -> None:
-        assert int(tree["distribution"]["total_loss_paths"].sum()) == 150
-        assert int(tree["distribution"]["net_loss_paths"].sum()) == 150
+        """Every path is in a bin, but for multipliers that do not exist."""
+        for name in ("total_loss", "net_loss", "fund_draw", "cascade_loss", "cascade_multiplier"):
+            if name in tree["paths"]:
+                known = int(tree["paths"][name].notnull().sum())
+                assert int(tree["distribution"][f"{name}_paths"].sum()) == known
+                assert known == 150 or name == "cascade_multiplier"
+
+    def test_fund(self, tree: xr.DataTree) -> None:
+        """What is paid in full exhausts nothing; draws end where the fund does."""
+        paths, detail = tree["paths"], tree["detail"]
+        unpaid = paths["uncovered_loss"] + paths.get("socialised_loss", 0.0)
+        assert (paths["fund_exhausted"] == (unpaid > 0)).all()
+        assert (paths["fund_draw"] >= 0).all()
+        fees = detail["fund_end"] - 1_000.0 + paths["fund_draw"]
+        charged = 0.004 * paths["liquidated_notional"]
+        np.testing.assert_allclose(fees, charged, rtol=1e-9, atol=1e-6)
+
+    def test_cascade(self, tree: xr.DataTree) -> None:
+        """Two laws, two rules and the world itself say the same of the same thing."""
+        if "impact" not in tree:
+            return
+        book = tree["book"]
+        own = tree["impact"].to_dataset().sel(law="square-root")
+        venue = tree["decision"].to_dataset().sel(decision="sharded")
+        for same in (own, venue):
+            for name in set(same.data_vars) & set(book.data_vars):
+                values = same[name].values
+                np.testing.assert_allclose(values, book[name].values, rtol=1e-9, err_msg=str(name))
+        charged = tree["groups"]["caused_liquidations"].sum("other_group")
+        assert (charged <= tree["groups"]["feedback_liquidations"] + 1e-9).all()
+        course = tree["course"]["liquidated_notional_mean"]
+        assert (course.diff("step") >= 0).all()
+        total = float(book["expected_liquidated_notional"])
+        assert float(course[-1]) == pytest.approx(total)
 
 
 class TestOnDisk:
-    def test_round_trip(self, run: tuple[xr.DataTree, Path]) -> None:
+    def test_round_trip(self, run: Run) -> None:
         """Bit for bit, with coordinates and attributes."""
-        tree, folder = run
+        tree, folder, _ = run
         opened = stress.open_result(folder)
         for node, other in zip(tree.subtree, opened.subtree, strict=True):
             assert node.path == other.path
@@ -315,13 +471,13 @@ class TestOnDisk:
                 assert found.dtype.kind == array.dtype.kind, name
         assert stress.open_result(folder / RESULT).identical(opened)
 
-    def test_files(self, run: tuple[xr.DataTree, Path]) -> None:
-        _, folder = run
+    def test_files(self, run: Run) -> None:
+        _, folder, _ = run
         names = {file.name for file in folder.iterdir()}
         assert names == {"result.nc", "summary.json", "scenario.toml", "report.html"}
 
-    def test_resolved_scenario(self, run: tuple[xr.DataTree, Path]) -> None:
-        tree, folder = run
+    def test_resolved_scenario(self, run: Run) -> None:
+        tree, folder, _ = run
         assert (folder / "scenario.toml").read_text("utf-8") == tree.attrs["scenario_toml"]
 
     def test_nothing_half_written(
@@ -374,29 +530,36 @@ class TestSummary:
             three = summary[name]
             assert list(three) == ["estimate", "lower", "upper"]
             assert three["lower"] <= three["estimate"] <= three["upper"]
-        # not simulated: null, not absent
-        assert summary["expected_cascade_loss"] is None
-        assert summary["fund_exhaustion_probability"] is None
+        if "expected_cascade_loss" not in tree["book"]:
+            # not simulated: null, not absent
+            assert summary["expected_cascade_loss"] is None
+        else:
+            mean = float(tree["paths"]["cascade_loss"].mean())
+            assert summary["expected_cascade_loss"]["estimate"] == pytest.approx(mean)
+        exhausted = float(tree["paths"]["fund_exhausted"].mean())
+        assert summary["fund_exhaustion_probability"]["estimate"] == pytest.approx(exhausted)
         assert (summary["paths"], summary["accounts"], summary["assets"]) == (150, 10, 4)
         assert summary["steps"] == 40
 
     def test_limits(self, tree: xr.DataTree) -> None:
         """Broken accounts are liquidated for sure; idle ones never; so the verdicts are known."""
         rows = {row["name"]: row for row in summarise(tree)["limits"]}
-        assert len(rows) == 5
+        assert len(rows) == 8
         for row in rows.values():
             assert {"name", "value", "threshold", "breached"} <= row.keys()
         account = rows["max_account_liquidation_probability"]
         assert account["value"] == 1
         assert account["breached"] and account["resolved"]
+        assert rows["max_reproduction_number"]["resolved"]
+        assert rows["max_reproduction_number"]["where"] in ASSETS
         idle = rows["max_group_any_liquidation_probability.idle"]
         assert idle["value"] == 0
         assert not idle["breached"] and idle["resolved"]
         assert summarise(tree)["exit_code"] == 3
 
-    def test_file(self, run: tuple[xr.DataTree, Path]) -> None:
+    def test_file(self, run: Run) -> None:
         """JSON without NaN or infinity, the same as is worked out from the result."""
-        tree, folder = run
+        tree, folder, _ = run
         text = (folder / "summary.json").read_text("utf-8")
         assert text == to_json(summarise(tree))
 

@@ -26,7 +26,7 @@ from stress.scenario.schema import Scenario
 from stress.types import Integers, Mode
 from tests.strategies import Account, random_book, write_book
 
-KINDS = ("cross_coins", "mixed", "stated_leverage", "idle", "broken")
+KINDS = ("cross_coins", "cross_several", "isolated_alone", "stated_leverage", "idle", "broken")
 SEED = 71
 BLOCK = 64
 CHANGES = {
@@ -251,7 +251,7 @@ class TestOrderOfAccounts:
             np.testing.assert_allclose(turned["detail"][name], tree["detail"][name], rtol=1e-12)
 
 
-SUMMED = ["uncovered_loss", "closed_notional"]
+SUMMED = ["uncovered_loss", "fund_end", "closed_notional"]
 """Variables of /detail that are sums over accounts."""
 
 

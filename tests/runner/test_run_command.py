@@ -17,7 +17,7 @@ import stress
 from stress.cli import main
 from stress.errors import InputError
 from stress.result.store import RESULT
-from stress.runner import simulate as simulation
+from stress.runner.passage import PassageDriver
 from stress.scenario.resolve import resolved_toml
 from tests.strategies import Account, random_book, write_book
 
@@ -193,15 +193,15 @@ class TestExitCodes:
 class TestInterruption:
     def interrupt(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Stop in the middle of the paths, as Ctrl-C would."""
-        absorb, calls = simulation._absorb, []
+        absorb, calls = PassageDriver.absorb, []
 
-        def stopped(*arguments: Any) -> int:
+        def stopped(*arguments: Any) -> None:
             calls.append(1)
             if len(calls) > 1:
                 raise KeyboardInterrupt
-            return absorb(*arguments)
+            absorb(*arguments)
 
-        monkeypatch.setattr(simulation, "_absorb", stopped)
+        monkeypatch.setattr(PassageDriver, "absorb", stopped)
 
     def test_nothing_is_left(
         self,
@@ -278,18 +278,18 @@ class TestInterruption:
 WATCHED = """
 import sys
 from stress.cli import main
-from stress.runner import simulate
+from stress.runner.passage import PassageDriver
 
-absorb = simulate._absorb
+absorb = PassageDriver.absorb
 
 def watched(*arguments):
     if not told:
         print("simulating", flush=True)
         told.append(1)
-    return absorb(*arguments)
+    absorb(*arguments)
 
 told = []
-simulate._absorb = watched
+PassageDriver.absorb = watched
 sys.exit(main(sys.argv[1:]))
 """
 """The command, which says when the first paths are done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import pytest
@@ -23,7 +24,8 @@ class Error(NamedTuple):
 
 
 def put(key: str, value: object) -> Callable[[Any], Any]:
-    return lambda case: case.set(key, value)
+    # a later change must not reach into the table of another row
+    return lambda case: case.set(key, deepcopy(value))
 
 
 def drop(key: str) -> Callable[[Any], Any]:
@@ -240,6 +242,274 @@ RELATIONS = [
     scenario("no venue", drop("venue"), "venue.tiers", "no tiers for BTC, ETH", "default"),
 ]
 
+BOTH = {"BTC": 1e9, "ETH": 1e9}
+BRIDGE = put("simulation.monitoring", "bridge")
+SHARDED = put("venue.decision", {"kind": "sharded", "shards": {"BTC": 0, "ETH": 1}})
+
+
+def bridge(name: str, change: Callable[[Any], Any], key: str, words: str) -> Error:
+    """What a bridge cannot follow, the rest being what it can."""
+    changes = both(BRIDGE, put("venue.amount", "all"), change)
+    return scenario(f"bridge {name}", changes, key, words, 'use monitoring = "step"')
+
+
+VENUE = [
+    scenario("order", put("venue.order", "oldest"), "venue.order", '"oldest"', '"pro-rata"'),
+    scenario("fee below 0", put("venue.fee", -0.1), "venue.fee", "at least 0, got -0.1", "share"),
+    scenario("share 0", put("venue.step_fraction", 0), "venue.step_fraction", "above 0", "give: "),
+    scenario("share", put("venue.step_fraction", 1.1), "venue.step_fraction", "at most 1", "give"),
+    scenario("buffer", put("venue.buffer", -0.01), "venue.buffer", "got -0.01", "at least 0"),
+    scenario(
+        "rounds 0", put("venue.rounds_per_step", 0), "venue.rounds_per_step", "got 0", "most rounds"
+    ),
+    scenario(
+        "rounds", put("venue.rounds_per_step", 10_001), "venue.rounds_per_step", "10000", "most ro"
+    ),
+    scenario("fund", put("venue.fund.balance", -1), "venue.fund.balance", "at least 0", "USD"),
+    scenario(
+        "delever", put("venue.deleveraging.kind", "adl"), "venue.deleveraging.kind", '"adl"', "give"
+    ),
+    *[
+        scenario(f"pro-rata {amount}", changes, "venue.amount", f'"{amount}" closes', "or another")
+        for amount in ("tier", "position")
+        for changes in [both(put("venue.order", "pro-rata"), put("venue.amount", amount))]
+    ],
+]
+
+IMPACT = (
+    [
+        scenario(
+            f"impact {name}",
+            put(f"venue.impact.{key}", value),
+            f"venue.impact.{key}",
+            words,
+            remedy,
+        )
+        for name, key, value, words, remedy in [
+            ("kind", "kind", "cubic", '"cubic"', '"square-root"'),
+            ("coefficient", "coefficient", 0, "above 0, got 0", "give: Y"),
+            ("adv", "adv.BTC", 0, "above 0, got 0", "USD a day"),
+            ("depth", "depth_1pct.ETH", -1, "above 0, got -1", "give: USD"),
+            ("permanent low", "permanent", -0.1, "at least 0, got -0.1", "0 to 1"),
+            ("permanent high", "permanent", 1.1, "at most 1, got 1.1", "0 to 1"),
+            ("relaxation", "relaxation", "0s", "longer than zero", '"30s"'),
+            ("elasticity", "depth_elasticity", -1, "at least 0, got -1", "give: power"),
+            ("adv asset", "adv.BCT", 1, "unknown asset", 'did you mean "BTC"?'),
+            ("depth asset", "depth_1pct.X", 1, "unknown asset", "known: BTC, ETH"),
+        ]
+    ]
+    + [
+        scenario(
+            f"{kind} without {key}",
+            put("venue.impact", {"kind": kind, key: {"ETH": 1e9}, other: BOTH}),
+            f"venue.impact.{key}",
+            f'no {key} of BTC, held in the book, for impact "{kind}"',
+            f"add BTC to venue.impact.{key}",
+        )
+        for kind, key, other in [
+            ("linear", "depth_1pct", "adv"),
+            ("square-root", "adv", "depth_1pct"),
+        ]
+    ]
+    + [
+        # bob's position is in ETH, alice has coins of BTC and no position
+        scenario(
+            "square-root without adv of coins",
+            both(
+                put("venue.impact", {"kind": "square-root", "adv": {"ETH": 1e9}}),
+                table("positions", "account,asset,quantity,entry_price\nbob,ETH,1,2500\n"),
+            ),
+            "venue.impact.adv",
+            "no adv of BTC",
+            "add BTC",
+        ),
+    ]
+)
+
+FUNDING = [
+    scenario(
+        "funding without rate",
+        put("venue.funding", {"interval": "8h"}),
+        "venue.funding.rate",
+        "is missing",
+        "longs pay positive",
+    ),
+    scenario(
+        "funding asset",
+        put("venue.funding", {"rate": {"BCT": 1e-4}}),
+        "venue.funding.rate.BCT",
+        "unknown asset",
+        'did you mean "BTC"?',
+    ),
+    scenario(
+        "funding interval",
+        put("venue.funding", {"rate": {"BTC": 1e-4}, "interval": "7min"}),
+        "venue.funding.interval",
+        '"7min" must be a whole number of steps of "5min", which is 1.4 steps',
+        "change venue.funding.interval",
+    ),
+    scenario(
+        "funding interval below a step",
+        # nothing is paid, but the interval is none all the same
+        put("venue.funding", {"rate": {}, "interval": "1min"}),
+        "venue.funding.interval",
+        "0.2 steps",
+        "or simulation.step",
+    ),
+    scenario(
+        "funding rate",
+        put("venue.funding.rate.BTC", float("nan")),
+        "venue.funding.rate.BTC",
+        "finite",
+        "give: ",
+    ),
+]
+
+DECISION = [
+    scenario(
+        "decision", put("venue.decision.kind", "x"), "venue.decision.kind", '"x"', '"sharded"'
+    ),
+    scenario("latency", put("venue.decision.latency", -1), "venue.decision.latency", "-1", "give"),
+    scenario(
+        "latency long",
+        put("venue.decision.latency", 289),
+        "venue.decision.latency",
+        "must not be longer than the run, 288 steps, got 289",
+        "lengthen simulation.horizon",
+    ),
+    scenario(
+        "lag long",
+        both(SHARDED, put("venue.decision.lag", 289)),
+        "venue.decision.lag",
+        "288 steps, got 289",
+        "shorten it",
+    ),
+    scenario(
+        "lag of a leader",
+        put("venue.decision.lag", 1),
+        "venue.decision.lag",
+        'has no effect with kind "leader", got 1',
+        'kind = "sharded", or remove the key',
+    ),
+    scenario(
+        "shards of a leader",
+        put("venue.decision.shards", {"BTC": 0}),
+        "venue.decision.shards",
+        'has no effect with kind "leader", got a table',
+        'kind = "sharded"',
+    ),
+    scenario(
+        "latency of shards",
+        both(SHARDED, put("venue.decision.latency", 1)),
+        "venue.decision.latency",
+        'has no effect with kind "sharded", got 1',
+        'kind = "leader"',
+    ),
+    scenario(
+        "shards missing",
+        both(SHARDED, drop("venue.decision.shards.ETH")),
+        "venue.decision.shards",
+        "no shard of ETH",
+        "add ETH = 0",
+    ),
+    scenario(
+        "shards unknown",
+        put("venue.decision.shards.XRP", 0),
+        "venue.decision.shards.XRP",
+        "unknown asset",
+        "known: BTC, ETH",
+    ),
+    scenario(
+        "shard half",
+        both(SHARDED, put("venue.decision.shards.ETH", 0.5)),
+        "venue.decision.shards.ETH",
+        "whole number, got 0.5",
+        "give: number of the shard",
+    ),
+]
+
+GIVEN = [
+    scenario(
+        "given without file", put("market.model", "given"), "market.file", "is missing", "netCDF"
+    ),
+    scenario(
+        "file without given",
+        # said before the file is looked for
+        put("market.file", "absent.nc"),
+        "market.file",
+        'read by model "gbm"',
+        'set market.model = "given"',
+    ),
+    Error(
+        "no given file",
+        both(put("market.model", "given"), put("market.file", "absent.nc")),
+        "scenario.toml",
+        "market.file",
+        "absent.nc does not exist",
+        "check the path",
+        5,
+    ),
+    scenario(
+        "given without price",
+        both(
+            put("market.model", "given"), put("market.file", "accounts.csv"), drop("market.price")
+        ),
+        "market.price",
+        "no price of BTC, ETH",
+        "add BTC",
+    ),
+    bridge(
+        "given",
+        both(put("market.model", "given"), put("market.file", "accounts.csv")),
+        "simulation.monitoring",
+        'model "given" has no variance inside a step',
+    ),
+]
+
+BRIDGES = [
+    scenario(
+        "bridge by default",
+        BRIDGE,
+        "venue.amount",
+        'amount = "restore" (the default) needs prices at the steps, not monitoring = "bridge"',
+        'use monitoring = "step", or amount = "all"',
+    ),
+    bridge("amount", put("venue.amount", "step"), "venue.amount", 'amount = "step" needs'),
+    bridge(
+        "impact",
+        put("venue.impact", {"kind": "linear", "depth_1pct": BOTH}),
+        "venue.impact.kind",
+        'impact "linear" needs',
+    ),
+    bridge("funding", put("venue.funding.rate.BTC", 1e-4), "venue.funding", "funding needs"),
+    bridge(
+        "deleveraging",
+        put("venue.deleveraging.kind", "socialised"),
+        "venue.deleveraging.kind",
+        'deleveraging "socialised" needs',
+    ),
+    bridge("shards", SHARDED, "venue.decision.kind", 'decision "sharded" needs'),
+    bridge(
+        "latency", put("venue.decision.latency", 1), "venue.decision.latency", "a latency of 1 n"
+    ),
+    bridge(
+        "stop",
+        table("positions", "account,asset,quantity,entry_price,stop_price\nbob,ETH,1,2500,9\n"),
+        "book.positions",
+        "a stop_price needs",
+    ),
+    bridge(
+        "top-up",
+        table(
+            "accounts",
+            "account,cash,group,reserve,top_up_trigger,top_up_target\n"
+            "alice,1000,hedged,,,\nbob,500,directional,1,0.8,0.5\n",
+        ),
+        "book.accounts",
+        "a top_up_trigger with a reserve needs",
+    ),
+]
+
 FILES = [
     Error(
         "no accounts file",
@@ -416,13 +686,23 @@ CELLS = [
         "got -5",
         "or add the position",
     ),
-    cell(
-        "accounts: reserve",
-        "account,cash,reserve\nalice,1,\nbob,2,5\n",
-        "row 2 (line 3), column reserve",
-        "not built yet",
-        "remove the column reserve",
-    ),
+    *[
+        cell(
+            f"accounts: {name}",
+            f"account,cash,reserve,top_up_trigger,top_up_target\nalice,1,,,\nbob,2,{cells}\n",
+            f"row 2 (line 3), column {column}",
+            words,
+            remedy,
+        )
+        for name, cells, column, words, remedy in [
+            ("reserve", "-5,,", "reserve", "must not be negative, got -5", "leave the cell empty"),
+            ("no target", "5,0.8,", "top_up_target", "empty, but top_up_trigger is 0.8", "neither"),
+            ("no trigger", "5,,0.8", "top_up_trigger", "but top_up_target is 0.8", "give both"),
+            ("trigger", "5,0,-1", "top_up_trigger", "above 0, got 0", "such as 0.8"),
+            ("target", "5,0.8,0", "top_up_target", "above 0, got 0", "such as 0.5"),
+            ("target high", "5,0.8,0.8", "top_up_target", "below top_up_trigger, got 0.8", "lower"),
+        ]
+    ],
     cell(
         "accounts: column",
         "acount,cash\nalice,1\n",
@@ -513,10 +793,10 @@ CELLS = [
     ),
     cell(
         "positions: stop",
-        "account,asset,quantity,entry_price,stop_price\nalice,BTC,1,1,9\n",
+        "account,asset,quantity,entry_price,stop_price\nalice,BTC,1,1,0\n",
         "column stop_price",
-        "not built yet",
-        "remove the column",
+        "above 0, got 0",
+        "leave the cell empty",
     ),
     cell(
         "collateral: nothing",
@@ -565,7 +845,20 @@ CELLS = [
     ),
 ]
 
-ERRORS = [*SCHEMA, *TIERS, *MARKET, *RELATIONS, *FILES, *CELLS]
+ERRORS = [
+    *SCHEMA,
+    *TIERS,
+    *MARKET,
+    *RELATIONS,
+    *VENUE,
+    *IMPACT,
+    *FUNDING,
+    *DECISION,
+    *GIVEN,
+    *BRIDGES,
+    *FILES,
+    *CELLS,
+]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=[error.name for error in ERRORS])
@@ -610,7 +903,6 @@ MODELS = [
     "bootstrap",
     "filtered-historical",
     "historical",
-    "given",
 ]
 RESERVED = [
     ("simulation.monitoring", "extremes"),
@@ -618,38 +910,12 @@ RESERVED = [
     ("simulation.max_relative_error", 0.1),
     *[("market.model", model) for model in MODELS],
     ("market.history", "prices.csv"),
-    ("market.file", "paths.nc"),
     ("market.max_age", "1d"),
     ("market.student-t", {"degrees_of_freedom": 4}),
     ("book.max_age", "1d"),
-    ("venue.preset", "binance-usdm"),
-    ("venue.order", "largest-loss"),
-    *[("venue.amount", amount) for amount in ("restore", "step", "tier", "position")],
-    ("venue.step_fraction", 0.25),
-    ("venue.buffer", 0.05),
-    ("venue.rounds_per_step", 8),
-    ("venue.impact.kind", "linear"),
-    ("venue.impact.kind", "square-root"),
-    ("venue.impact.coefficient", 1.0),
-    ("venue.impact.adv", {"BTC": 22e9}),
-    ("venue.impact.depth_1pct", {"BTC": 60e6}),
-    ("venue.impact.permanent", 0.3),
-    ("venue.impact.relaxation", "1h"),
-    ("venue.impact.depth_elasticity", 0.5),
-    ("venue.fund", {"balance": 1e6}),
-    ("venue.funding", {"interval": "8h"}),
-    ("venue.deleveraging.kind", "socialised"),
-    ("venue.deleveraging.kind", "auto-deleverage"),
-    ("venue.decision.kind", "sharded"),
-    ("venue.decision.latency", 1),
-    ("venue.decision.shards", {"BTC": 0}),
-    ("venue.decision.lag", 0),
     ("stress", [{"kind": "shock"}]),
     ("appetite", {"confidence": 0.95}),
     ("backtest", {"history": "prices.csv"}),
-    ("limits.max_fund_exhaustion_probability", 0.001),
-    ("limits.max_fund_draw", 1.0),
-    ("limits.max_reproduction_number", 1.0),
 ]
 
 
@@ -665,12 +931,52 @@ def test_what_is_not_built_is_refused(
     assert f"is not built yet; remove the key {key}" in err
 
 
-def test_neutral_values_of_what_comes_later_are_accepted(case: Any) -> None:
+def test_neutral_values_are_accepted(case: Any) -> None:
     case.set("venue.amount", "all")
-    case.set("venue.impact", {"kind": "none"})
+    case.set("venue.impact", {"kind": "none", "adv": {"BTC": 22e9}, "permanent": 0.5})
     case.set("venue.deleveraging", {"kind": "none"})
-    case.set("venue.decision", {"kind": "leader", "latency": 0})
+    case.set("venue.decision", {"kind": "leader", "latency": 0, "lag": 0, "shards": {}})
+    case.set("venue.funding", {"rate": {}})
+    case.set("simulation.monitoring", "bridge")
     case.files["positions.csv"] = (
         "account,asset,quantity,entry_price,stop_price\nalice,BTC,1,60000,\nbob,ETH,1,2500,\n"
     )
+    case.files["accounts.csv"] = (
+        "account,cash,group,reserve,top_up_trigger,top_up_target\n"
+        "alice,1000,hedged,500,,\nbob,500,directional,,0.8,0.5\n"
+    )
+    assert main(["validate", str(case.write())]) == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("venue.amount", "restore"),
+        ("venue.amount", "tier"),
+        ("venue.amount", "position"),
+        ("venue.order", "largest-margin"),
+        ("venue.order", "largest-notional"),
+        ("venue.order", "pro-rata"),
+        ("venue.step_fraction", 1.0),
+        ("venue.buffer", 0.0),
+        ("venue.rounds_per_step", 1),
+        ("venue.impact", {"kind": "square-root", "adv": {"BTC": 22e9, "ETH": 13e9}}),
+        ("venue.impact", {"kind": "linear", "depth_1pct": {"BTC": 6e7, "ETH": 4e7}}),
+        # it describes the other law, which is run beside it
+        ("venue.impact", {"kind": "linear", "depth_1pct": {"BTC": 6e7, "ETH": 4e7}, "adv": {}}),
+        ("venue.impact.permanent", 0.0),
+        ("venue.impact.permanent", 1.0),
+        ("venue.fund", {"balance": 0.0}),
+        ("venue.funding", {"rate": {"BTC": -1e-4}, "interval": "5min"}),
+        ("venue.deleveraging.kind", "socialised"),
+        ("venue.deleveraging.kind", "auto-deleverage"),
+        ("venue.decision", {"latency": 288}),
+        ("venue.decision", {"kind": "sharded", "shards": {"BTC": 0, "ETH": 7}, "lag": 288}),
+        ("limits.max_fund_exhaustion_probability", 0.0),
+        ("limits.max_fund_draw", 0.0),
+        ("limits.max_reproduction_number", 0.9),
+    ],
+)
+def test_ends_of_the_venue_keys_are_accepted(key: str, value: object, case: Any) -> None:
+    case.set(key, value)
     assert main(["validate", str(case.write())]) == 0

@@ -30,8 +30,20 @@ def test_defaults_are_filled_in_and_paths_absolute(case: Any) -> None:
     assert (scenario.venue.warning, scenario.venue.fee, scenario.venue.amount) == (
         0.8,
         0.005,
-        "all",
+        "restore",
     )
+    venue = scenario.venue
+    assert (venue.order, venue.step_fraction, venue.buffer) == ("largest-loss", 0.25, 0.05)
+    assert (venue.rounds_per_step, venue.fund.balance, venue.funding) == (8, 0.0, None)
+    assert venue.impact.model_dump() == {
+        "kind": "none",
+        "coefficient": 1.0,
+        "adv": {},
+        "depth_1pct": {},
+        "permanent": 0.3,
+        "relaxation": "1h",
+        "depth_elasticity": 0.0,
+    }
     assert scenario.market.drift == {"BTC": 0.0, "ETH": 0.0}
     assert scenario.venue.haircut == {"BTC": 0.05, "ETH": 0.0}
     assert scenario.book.accounts == case.folder / "accounts.csv"
@@ -69,6 +81,18 @@ def test_one_asset_needs_no_correlation(case: Any) -> None:
     case.drop("market.correlation")
     case.files["positions.csv"] = "account,asset,quantity,entry_price\nbob,BTC,1,60000\n"
     assert load_scenario(case.write()).market.correlation == ((1.0,),)
+
+
+def test_given_prices_need_no_correlation(case: Any) -> None:
+    case.drop("market.correlation")
+    case.set("market.model", "given")
+    case.set("market.file", "paths.nc")
+    case.files["paths.nc"] = b"read by the run"
+    market = load_scenario(case.write()).market
+    assert market.file == case.folder / "paths.nc"
+    assert market.correlation == ((1.0, 0.0), (0.0, 1.0))
+    case.set("market.correlation", [[1.0, 0.5], [0.5, 1.0]])
+    assert load_scenario(case.write()).market.correlation == ((1.0, 0.5), (0.5, 1.0))
 
 
 def test_the_margin_level_needs_no_tiers(case: Any) -> None:

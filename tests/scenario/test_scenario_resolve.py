@@ -10,7 +10,26 @@ import pytest
 
 from stress.cli import main
 from stress.scenario.load import load_scenario
-from stress.scenario.resolve import input_hashes, resolved_toml
+from stress.scenario.resolve import file_hash, input_hashes, resolved_toml
+
+
+def test_the_venue_resolves_to_the_same(case: Any) -> None:
+    case.set("market.model", "given")
+    case.set("market.file", "paths.nc")
+    case.files["paths.nc"] = b"read by the run"
+    numbers = {"BTC": 22e9, "ETH": 13e9}
+    case.set("venue.impact", {"kind": "square-root", "adv": numbers, "relaxation": "90min"})
+    case.set("venue.funding", {"rate": {"ETH": -1e-4}, "interval": "8h"})
+    case.set("venue.decision", {"kind": "sharded", "shards": {"BTC": 0, "ETH": 1}, "lag": 2})
+    case.set("venue.fund", {"balance": 1e6})
+    scenario = load_scenario(case.write())
+    path = case.folder / "resolved.toml"
+    path.write_text(resolved_toml(scenario))
+    again = load_scenario(path)
+    assert again == scenario
+    assert again.venue.funding.rate == {"BTC": 0.0, "ETH": -1e-4}
+    assert again.inputs[str(case.folder / "paths.nc")] == file_hash(case.folder / "paths.nc")
+    assert resolved_toml(again) == path.read_text()
 
 
 @pytest.mark.parametrize("calibrated", [False, True])
@@ -43,7 +62,14 @@ def test_a_resolved_scenario_is_complete(case: Any) -> None:
     content = tomllib.loads(resolved_toml(load_scenario(case.write())))
     assert content["simulation"]["paths"] == 10_000
     assert content["market"]["drift"] == {"BTC": 0.0, "ETH": 0.0}
-    assert content["venue"]["decision"] == {"kind": "leader", "latency": 0}
+    assert content["venue"]["decision"] == {
+        "kind": "leader",
+        "latency": 0,
+        "lag": 0,
+        "shards": {},
+    }
+    assert content["venue"]["amount"] == "restore"
+    assert "funding" not in content["venue"]
     accounts = case.folder / "accounts.csv"
     assert content["book"]["accounts"] == str(accounts)
     digest = hashlib.sha256(accounts.read_bytes()).hexdigest()

@@ -37,6 +37,8 @@ def test_the_schema_accepts_what_loads(case: Any) -> None:
     validator = jsonschema.Draft202012Validator(json_schema())
     validator.validate(case.scenario)
     case.set("venue.trigger", {"margin_level": 0.1})
+    case.set("venue.funding", {"rate": {"BTC": 1e-4}})
+    case.set("venue.decision", {"kind": "sharded", "shards": {"BTC": 0, "ETH": 1}})
     validator.validate(case.scenario)
 
 
@@ -54,6 +56,10 @@ def test_the_schema_accepts_the_shipped_scenarios(file: Path) -> None:
         ("venue.trigger", "level"),
         ("venue.tiers.BTC", []),
         ("market.price.BTC", -1),
+        ("venue.amount", "half"),
+        ("venue.impact.relaxation", "1m"),
+        ("venue.decision.shards", {"BTC": -1}),
+        ("venue.funding", {"interval": "8h"}),
     ],
 )
 def test_the_schema_refuses_what_does_not_load(key: str, value: object, case: Any) -> None:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from stress.report.figures.bad_path import bad_path
+from stress.report.figures.cascade_distributions import (
+    cascade_loss_distribution,
+    cascade_multiplier_distribution,
+    fund_draw_distribution,
+)
+from stress.report.figures.caused_liquidations import caused_liquidations
 from stress.report.figures.correlation import correlation
 from stress.report.figures.cross_against_isolated import (
     cross_against_isolated,
     cross_minus_isolated,
 )
+from stress.report.figures.impact_laws import impact_laws
+from stress.report.figures.ladder import liquidation_ladder, market_ladder
+from stress.report.figures.liquidated_notional import liquidated_notional_by_time
 from stress.report.figures.liquidation_by_time import liquidation_by_time
 from stress.report.figures.liquidation_probability import (
     liquidation_probability,
@@ -16,20 +26,33 @@ from stress.report.figures.liquidation_probability import (
 from stress.report.figures.loss_distribution import loss_distribution
 from stress.report.figures.margin_ratio_fan import margin_ratio_fan
 from stress.report.figures.net_position import net_position
+from stress.report.figures.price_overshoot import price_overshoot
 from stress.report.figures.ranked_accounts import ranked_accounts
+from stress.report.figures.risk_per_trade import risk_per_trade
 from stress.report.figures.volatility import volatility
 
 __all__ = [
+    "bad_path",
+    "cascade_loss_distribution",
+    "cascade_multiplier_distribution",
+    "caused_liquidations",
     "correlation",
     "cross_against_isolated",
     "cross_minus_isolated",
+    "fund_draw_distribution",
+    "impact_laws",
+    "liquidated_notional_by_time",
     "liquidation_by_time",
+    "liquidation_ladder",
     "liquidation_probability",
     "liquidation_probability_by_group",
     "loss_distribution",
     "margin_ratio_fan",
+    "market_ladder",
     "net_position",
+    "price_overshoot",
     "ranked_accounts",
+    "risk_per_trade",
     "volatility",
     "worst_accounts",
 ]

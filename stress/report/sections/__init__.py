@@ -8,17 +8,25 @@ from __future__ import annotations
 from stress.report.section import Section
 from stress.report.sections import (
     accounts,
+    cascade,
+    caused,
     cross_isolated,
+    decision,
     fan,
     groups,
     headline,
+    impact_laws,
+    ladder,
     limits,
     losses,
     market,
     positions,
     provenance,
+    replay,
+    risk_per_trade,
     riskiest,
     time,
+    venue,
     worlds,
 )
 
@@ -27,6 +35,11 @@ __all__ = ["SECTIONS"]
 SECTIONS: tuple[Section, ...] = (
     headline.SECTION,
     limits.SECTION,
+    cascade.SECTION,
+    replay.SECTION,
+    impact_laws.SECTION,
+    caused.SECTION,
+    decision.SECTION,
     groups.SECTION,
     accounts.SECTION,
     riskiest.SECTION,
@@ -35,7 +48,10 @@ SECTIONS: tuple[Section, ...] = (
     worlds.SECTION,
     fan.SECTION,
     losses.SECTION,
+    risk_per_trade.SECTION,
     positions.SECTION,
+    ladder.SECTION,
     market.SECTION,
+    venue.SECTION,
     provenance.SECTION,
 )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import xarray as xr
 
 from stress.report.read import (
+    Estimate,
     attribute,
     dataset,
     estimates,
     has,
+    has_values,
     numbers,
     sentences,
 )
@@ -27,6 +29,30 @@ def _applies(tree: xr.DataTree) -> bool:
     return has(tree, "book", "liquidation_probability")
 
 
+def _at_last_level(tree: xr.DataTree, label: str, name: str) -> tuple[Headline, ...]:
+    """Return a measure of the tail at its highest level; none where the result has none."""
+    if not has(tree, "book", name):
+        return ()
+    book = dataset(tree, "book")
+    last = int(numbers(book, "level").argmax())
+    level = level_name(float(numbers(book, "level")[last]))
+    return (Headline(f"{label}, {level}", "money", estimates(book, name).at(last)),)
+
+
+def _cascade(tree: xr.DataTree) -> tuple[Headline, ...]:
+    """Return what feedback costs: the first question of a book whose orders move prices."""
+    if not has_values(tree, "book", "expected_cascade_loss"):
+        return ()
+    mean = estimates(dataset(tree, "book"), "expected_cascade_loss").at()
+    return (
+        Headline("Cascade loss, mean", "money", mean),
+        *_at_last_level(tree, "Cascade loss, value at risk", "cascade_loss_value_at_risk"),
+        *_at_last_level(
+            tree, "Cascade loss, expected shortfall", "cascade_loss_expected_shortfall"
+        ),
+    )
+
+
 def _headlines(tree: xr.DataTree) -> tuple[Headline, ...]:
     book = dataset(tree, "book")
     single: list[tuple[str, Kind, str]] = [
@@ -43,15 +69,20 @@ def _headlines(tree: xr.DataTree) -> tuple[Headline, ...]:
         for label, kind, name in single
         if name in book
     ]
-    if has(tree, "book", "total_loss_expected_shortfall"):
-        last = int(numbers(book, "level").argmax())
-        shortfall = estimates(book, "total_loss_expected_shortfall").at(last)
-        level = level_name(float(numbers(book, "level")[last]))
-        found.append(Headline(f"Expected shortfall of total loss, {level}", "money", shortfall))
-    if "expected_uncovered_loss" in book:
-        uncovered = estimates(book, "expected_uncovered_loss").at()
-        found.append(Headline("Expected uncovered loss", "money", uncovered))
-    return tuple(found)
+    found += _at_last_level(
+        tree, "Expected shortfall of total loss", "total_loss_expected_shortfall"
+    )
+    after: list[tuple[str, Kind, str]] = [
+        ("Expected uncovered loss", "money", "expected_uncovered_loss"),
+        ("Insurance fund exhausted", "probability", "fund_exhaustion_probability"),
+        ("Cascade multiplier", "ratio", "cascade_multiplier"),
+    ]
+    found += [
+        Headline(label, kind, estimates(book, name).at())
+        for label, kind, name in after
+        if name in book
+    ]
+    return (*_cascade(tree), *found)
 
 
 def _shares(tree: xr.DataTree) -> tuple[Table, ...]:
@@ -78,7 +109,38 @@ def _lead(tree: xr.DataTree) -> tuple[str, ...]:
     else:
         accounts = plural(attribute(tree, "accounts"), "account")
         first = f"Of {accounts}, the average one is liquidated {within} with a probability of"
-    return (f"{first} {shown('probability', mean)}, with {margin}.",)
+    sentence = f"{first} {shown('probability', mean)}, with {margin}."
+    return (*_feedback(tree), sentence)
+
+
+def _feedback(tree: xr.DataTree) -> tuple[str, ...]:
+    """Say in one sentence what feedback costs, where it was simulated."""
+    if not has_values(tree, "book", "expected_cascade_loss", "expected_total_loss"):
+        return ()
+    book = dataset(tree, "book")
+    added, total = (
+        estimates(book, name).at() for name in ("expected_cascade_loss", "expected_total_loss")
+    )
+    loss = f"the expected total loss, which is {shown('money', total)}"
+    if added == (0, 0, 0):
+        return (f"Forced sales add nothing to {loss} with and without them.",)
+    if added.lower > 0:
+        first = f"Forced sales add {shown('money', added)} to {loss} with them"
+    elif added.upper < 0:
+        less = Estimate(-added.value, -added.upper, -added.lower)
+        first = f"Forced sales take {shown('money', less)} off {loss} with them"
+    else:
+        first = (
+            f"The paths do not settle what forced sales add to {loss} with them: "
+            f"{shown('money', added)}"
+        )
+    if not has_values(tree, "book", "cascade_multiplier"):
+        return (f"{first}.",)
+    times = shown("ratio", estimates(book, "cascade_multiplier").at())
+    return (
+        f"{first}, i.e. for every dollar of positions closed without feedback {times} dollars are "
+        "closed with it.",
+    )
 
 
 def _notes(tree: xr.DataTree) -> tuple[str, ...]:
@@ -96,8 +158,13 @@ def _notes(tree: xr.DataTree) -> tuple[str, ...]:
         "set of random paths would move a number. Calibration error, from volatilities, "
         "correlations or a market model that turn out wrong, is not in them."
     )
+    meaning = (
+        "Cascade loss: total loss with feedback, in which forced orders move prices, minus total "
+        "loss on the same path without it."
+    )
+    cascade = (meaning,) if has_values(tree, "book", "expected_cascade_loss") else ()
     limits = () if has(tree, "limits", "value") else ("The scenario declares no limit.",)
-    return (honest, size, *limits)
+    return (*cascade, honest, size, *limits)
 
 
 def _content(tree: xr.DataTree) -> Content:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 
 from stress.report import figures
-from stress.report.read import dataset, estimates, has, numbers
+from stress.report.read import dataset, estimates, has, has_values, numbers
 from stress.report.section import Cell, Column, Content, Drawing, Section, Table
 from stress.report.text import level_name
 
@@ -17,6 +17,9 @@ _MEASURES = (
     ("Net loss, value at risk", "net_loss_value_at_risk"),
     ("Net loss, expected shortfall", "net_loss_expected_shortfall"),
     ("Uncovered loss, value at risk", "uncovered_loss_value_at_risk"),
+    ("Cascade loss, value at risk", "cascade_loss_value_at_risk"),
+    ("Cascade loss, expected shortfall", "cascade_loss_expected_shortfall"),
+    ("Fund draw, value at risk", "fund_draw_value_at_risk"),
 )
 
 
@@ -63,6 +66,15 @@ def _content(tree: xr.DataTree) -> Content:
                 figures.loss_distribution(tree, "net"),
                 "Paths by net loss: losses less gains of all accounts. A book that is long and "
                 "short alike gains on one side what it loses on the other.",
+            )
+        )
+    if has_values(tree, "distribution", "cascade_loss_edges", "cascade_loss_paths"):
+        drawings.append(
+            Drawing(
+                "cascade-loss",
+                figures.cascade_loss_distribution(tree),
+                "Paths by cascade loss, what feedback adds to their total loss. Below zero, prices "
+                "that came back saved more than forced orders cost.",
             )
         )
     return Content(

@@ -66,9 +66,10 @@ def _content(tree: xr.DataTree) -> Content:
         lead=("The smallest move of one mark, all others unchanged, that liquidates a pool.",),
         tables=(Table(nearest, columns, tuple(rows)),),
         notes=(
-            "Planned risk: the margin of the position as an isolated one over the account's "
-            "starting equity. A dash means that the number does not exist, for instance where no "
-            "price of this asset alone liquidates the pool.",
+            "Planned risk: what the position's stop would lose from the starting mark, or else its "
+            "margin as an isolated one, over the account's starting equity. A dash means that the "
+            "number does not exist, for instance where no price of this asset alone liquidates the "
+            "pool.",
         ),
     )
 

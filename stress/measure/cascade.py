@@ -1,0 +1,135 @@
+"""What feedback of forced sales on prices adds: the venue against the same without impact."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stress.measure.block import AccountBlock
+from stress.measure.moments import Estimate, Moments
+from stress.measure.pathwise import PathTable, mean_over_paths, tail_over_paths
+from stress.measure.ratio import RatioOfSums
+from stress.measure.world import Findings, Grouping, Request
+from stress.types import Array, Integers
+
+__all__ = ["CascadeMeasure", "CausedLiquidations"]
+
+
+class CascadeMeasure:
+    """Losses, closes and liquidations with feedback against those without, path by path.
+
+    Parameters
+    ----------
+    grouping
+        The accounts of the world.
+    request
+        Levels and confidence.
+    """
+
+    def __init__(self, grouping: Grouping, request: Request) -> None:
+        accounts = len(grouping.member)
+        self.grouping, self.request = grouping, request
+        self.without = Moments.init(accounts)
+        self.change = Moments.init(accounts)
+        self.multiplier = RatioOfSums()
+        self.path_table = PathTable("cascade_loss", "cascade_multiplier")
+
+    def update(self, fed_back: AccountBlock, without: AccountBlock) -> None:
+        """Add one block of paths, with feedback and without."""
+        exists = self.grouping.exists
+        divisor = np.where(without.closed > 0, without.closed, np.nan)
+        self.without.update(without.liquidated)
+        self.change.update(fed_back.liquidated - without.liquidated)
+        self.multiplier.update(fed_back.closed, without.closed)
+        self.path_table.update(
+            cascade_loss=fed_back.total_loss(exists) - without.total_loss(exists),
+            cascade_multiplier=fed_back.closed / divisor,
+        )
+
+    def merge(self, other: CascadeMeasure) -> None:
+        """Add what was measured on later paths."""
+        self.without.merge(other.without)
+        self.change.merge(other.change)
+        self.multiplier.merge(other.multiplier)
+        self.path_table.merge(other.path_table)
+
+    def finish(self) -> Findings:
+        """Return the estimates; NaN for an account that does not exist."""
+        request, paths = self.request, self.path_table.finish()
+        confidence, loss = request.confidence, paths["cascade_loss"]
+        at_risk, shortfall = tail_over_paths(loss, request.levels, confidence)
+        without = self.without.finish_probability(confidence)
+        change = self.change.finish_mean(confidence)
+        exists = self.grouping.exists
+        return {
+            "accounts": {
+                "liquidation_probability_without_feedback": without.only(exists),
+                "liquidation_probability_change": change.only(exists),
+            },
+            "book": {
+                "expected_cascade_loss": mean_over_paths(loss, confidence),
+                "cascade_loss_value_at_risk": at_risk,
+                "cascade_loss_expected_shortfall": shortfall,
+                "cascade_multiplier": self.multiplier.finish(confidence),
+            },
+            "paths": dict(paths),
+        }
+
+
+class CausedLiquidations:
+    """Liquidations that do not happen on the same path without feedback, and who is charged.
+
+    The unit is the margin pool: an account with two isolated positions can have two. Each is
+    charged to groups by the shares that the kernel noted at its first breach. They add up to 1, or
+    to less where no forced flow had moved some of what the pool loses on.
+
+    Parameters
+    ----------
+    pool_group
+        (pools,) group of the owner.
+    groups
+        Number of groups.
+    """
+
+    def __init__(self, pool_group: Integers, groups: int) -> None:
+        self.pool_group, self.groups = pool_group, groups
+        self.caused = Moments.init(groups, groups)
+        self.all = Moments.init(groups)
+
+    def update(self, fates: Any, *, without: int, variants: int, paths: int) -> None:
+        """Add one block of paths.
+
+        Parameters
+        ----------
+        fates
+            A ``venue.holdings.Fates`` with charges; the main variant stands first.
+        without, variants
+            Number of the variant without impact; how many variants there are.
+        paths
+            Paths to keep, from the first.
+        """
+        steps = np.asarray(fates.step)
+        start = without * (steps.shape[1] // variants)
+        added = (steps[:, :paths] >= 0) & (steps[:, start : start + paths] < 0)
+        pool, path = np.nonzero(added)
+        owner = self.pool_group[pool]
+        charged = np.zeros((self.groups, paths, self.groups))
+        np.add.at(charged, (owner, path), np.asarray(fates.charge)[pool, :, path])
+        count = np.zeros((self.groups, paths))
+        np.add.at(count, (owner, path), 1.0)
+        self.caused.update(np.moveaxis(charged, 1, 2))
+        self.all.update(count)
+
+    def merge(self, other: CausedLiquidations) -> None:
+        """Add the liquidations of later paths."""
+        self.caused.merge(other.caused)
+        self.all.merge(other.all)
+
+    def finish(self, confidence: float) -> Findings:
+        """Return mean numbers a path: (group, group charged), and (group,) all of them."""
+        found: dict[str, Estimate | Array] = {
+            "caused_liquidations": self.caused.finish_mean(confidence),
+            "feedback_liquidations": self.all.finish_mean(confidence),
+        }
+        return {"groups": found}

@@ -1,0 +1,102 @@
+"""Who judges the pools, and on which marks.
+
+Exchanges run liquidation in one leader process so that all ticker shards see one consistent
+picture. A leader may be late; shards see their own assets at once and the others with a lag.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+
+__all__ = ["Decision", "Leader", "Sharded"]
+
+
+class Decision(Protocol):
+    """What the engine asks of a decision rule.
+
+    ``delay`` is the number of steps by which the oldest marks seen are late, ``deciders`` how many
+    judge pools; ``counts_over_closing`` whether closes beyond a leader's are counted.
+    """
+
+    @property
+    def delay(self) -> int:
+        """Number of steps."""
+        ...
+
+    @property
+    def deciders(self) -> int:
+        """Number of deciders."""
+        ...
+
+    counts_over_closing: bool
+
+    def views(self, now: jax.Array, late: jax.Array) -> jax.Array:
+        """Return (deciders, assets, paths) marks seen: ``now`` and ``late`` are (assets, paths)."""
+        ...
+
+    def own(self, assets: int) -> jax.Array:
+        """Return (deciders, assets) whether a decider may close positions in an asset."""
+        ...
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Leader:
+    """One process judges every pool on one snapshot, ``latency`` steps old."""
+
+    latency: int = field(default=0, metadata={"static": True})
+
+    counts_over_closing = False
+    deciders = 1
+
+    @property
+    def delay(self) -> int:
+        """The latency."""
+        return self.latency
+
+    def views(self, now: jax.Array, late: jax.Array) -> jax.Array:
+        """Return one view."""
+        return (late if self.delay else now)[None]
+
+    def own(self, assets: int) -> jax.Array:
+        """Return True for all assets."""
+        return jnp.ones((1, assets), bool)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Sharded:
+    """Assets are dealt to shards; each sees the others' marks ``lag`` steps late.
+
+    ``shard`` is (assets,) the shard of each asset, numbered from 0 without gaps.
+    """
+
+    shard: jax.Array
+    shards: int = field(metadata={"static": True})
+    lag: int = field(default=0, metadata={"static": True})
+
+    counts_over_closing = True
+
+    @property
+    def delay(self) -> int:
+        """The lag."""
+        return self.lag
+
+    @property
+    def deciders(self) -> int:
+        """The number of shards."""
+        return self.shards
+
+    def views(self, now: jax.Array, late: jax.Array) -> jax.Array:
+        """Return one view a shard."""
+        mine = self.own(now.shape[0])[:, :, None]
+        others = late if self.delay else now
+        return jnp.where(mine, now[None], others[None])
+
+    def own(self, assets: int) -> jax.Array:
+        """Return True for a shard's own assets."""
+        return self.shard[None, :] == jnp.arange(self.shards, dtype=jnp.int32)[:, None]
