@@ -8,7 +8,7 @@ nothing: emptying it would cost more than the batch.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,10 @@ from stress.venue.holdings import Fates, Holdings, Ledger, Tally
 from stress.venue.rules import VenueRules
 
 __all__ = ["Acting", "Market", "State", "trade"]
+
+
+_Owed: TypeAlias = tuple[Ledger, jax.Array, jax.Array, jax.Array]
+_Shared: TypeAlias = tuple[Ledger, jax.Array, Watch]
 
 
 class Market(NamedTuple):
@@ -52,7 +56,7 @@ class Acting(NamedTuple):
     """Places in the watch's list of the pairs that trade in a batch, and how many there are."""
 
     slots: jax.Array
-    count: jax.Array
+    length: jax.Array
 
 
 class State(NamedTuple):
@@ -143,7 +147,7 @@ def _push(with_: Trading, state: State, acting: Acting) -> Market:
         return total, by_group
 
     start = (jnp.zeros_like(market.lasting), jnp.zeros_like(market.by_group[0]))
-    flow, by_group = each_chunk(acting.count, exact_chunk(holdings), add, start)
+    flow, by_group = each_chunk(acting.length, exact_chunk(holdings), add, start)
     permanent = with_.rules.permanent
     return market._replace(
         lasting=market.lasting + permanent * flow,
@@ -187,7 +191,7 @@ def _execute(
         return ledger, closed.at[at, column[None]].add(notional, mode="drop")
 
     start = (state.ledger, state.tally.closed)
-    ledger, closed = each_chunk(acting.count, exact_chunk(holdings), execute, start)
+    ledger, closed = each_chunk(acting.length, exact_chunk(holdings), execute, start)
     return state._replace(ledger=ledger, tally=state.tally._replace(closed=closed))
 
 
@@ -199,7 +203,7 @@ def _settle(with_: Trading, state: State, acting: Acting, after: jax.Array) -> S
     holdings, watch = with_.holdings, state.watch
     columns = state.ledger.fund.shape[0]
     everyone = watch.stale
-    count = jnp.where(everyone, holdings.pools * columns, acting.count)
+    count = jnp.where(everyone, holdings.pools * columns, acting.length)
     chunk = exact_chunk(holdings)
 
     def pairs(numbers: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -223,9 +227,7 @@ def _settle(with_: Trading, state: State, acting: Acting, after: jax.Array) -> S
         moved = ledger.cash.at[to, column].add(given, mode="drop")
         return ledger._replace(cash=moved.at[from_, column].set(0, mode="drop"))
 
-    Owed = tuple[Ledger, jax.Array, jax.Array, jax.Array]
-
-    def record(carry: Owed, numbers: jax.Array, valid: jax.Array) -> Owed:
+    def record(carry: _Owed, numbers: jax.Array, valid: jax.Array) -> _Owed:
         ledger, bankrupt, deficits, counts = carry
         pool, column = pairs(numbers, valid)
         here = jnp.minimum(column, columns - 1)
@@ -268,9 +270,7 @@ def _pay(
     watch, shared = state.watch, jnp.zeros_like(unpaid)
     if backstop.socialises:
         # the winners' cash falls: who was safe may not be any more
-        Shared = tuple[Ledger, jax.Array, Watch]
-
-        def share(carry: Shared) -> Shared:
+        def share(carry: _Shared) -> _Shared:
             ledger, _, watch = carry
             ledger, taken = backstop.share_out(with_.holdings, ledger, unpaid, after)
             return ledger, taken, watch._replace(stale=jnp.ones((), bool))
@@ -302,5 +302,5 @@ def _redraw(with_: Trading, state: State, acting: Acting) -> State:
             everyone=with_.everyone,
         )
 
-    watch = each_chunk(acting.count, exact_chunk(holdings), redraw, state.watch)
+    watch = each_chunk(acting.length, exact_chunk(holdings), redraw, state.watch)
     return state._replace(watch=watch)

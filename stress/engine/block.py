@@ -53,7 +53,8 @@ class Schedule:
 class Rules:
     """The venue's numbers as scalars.
 
-    ``fee`` of a forced close, ``warning`` of a margin call, the insurance ``fund`` at the start, USD.
+    ``fee`` of a forced close, ``warning`` of a margin call, the insurance ``fund`` at the start in
+    USD.
     """
 
     fee: jax.Array

@@ -1,4 +1,4 @@
-"""What a step does once prices have moved: controls, then rounds of looking, choosing and trading."""
+"""What a step does once prices have moved: controls, then rounds of looking and trading."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def obey_controls(
     if holdings.has_stops:
         state, stopping = _stop_out(with_, state, doubts, now, lists.acting)
         state = only_if(
-            stopping.count > 0,
+            stopping.length > 0,
             lambda state: trade(with_, state, stopping, jnp.zeros_like(with_.rules.fee)),
             state,
         )
@@ -159,7 +159,7 @@ def _top_up(with_: Trading, state: State, doubts: Acting, now: jax.Array) -> Sta
         need = jnp.where(asks, at.total_required / target - at.equity, 0)
         return needs.at[pool, column].set(jnp.maximum(need, 0), mode="drop")
 
-    needs = each_chunk(doubts.count, exact_chunk(holdings), ask, jnp.zeros_like(state.ledger.cash))
+    needs = each_chunk(doubts.length, exact_chunk(holdings), ask, jnp.zeros_like(state.ledger.cash))
 
     def draw(ledger: Ledger) -> Ledger:
         def next_sibling(
@@ -185,9 +185,8 @@ def _stop_out(
     """Choose whole the positions whose marks are at or beyond their stops."""
     holdings = with_.holdings
     columns = now.shape[1]
-    Found = tuple[Ledger, Acting]
 
-    def fire(carry: Found, numbers: jax.Array, valid: jax.Array) -> Found:
+    def fire(carry: _Firing, numbers: jax.Array, valid: jax.Array) -> _Firing:
         ledger, acting = carry
         slots, pool, column = _listed(with_, state, doubts, numbers, valid)
         here = jnp.minimum(column, columns - 1)[None]
@@ -203,7 +202,7 @@ def _stop_out(
         ), acting
 
     none = Acting(buffer.slots, jnp.zeros((), jnp.int32))
-    ledger, acting = each_chunk(doubts.count, exact_chunk(holdings), fire, (state.ledger, none))
+    ledger, acting = each_chunk(doubts.length, exact_chunk(holdings), fire, (state.ledger, none))
     return state._replace(ledger=ledger), acting
 
 
@@ -215,11 +214,11 @@ def _sell_nothing(
 
 def _append(acting: Acting, slots: jax.Array, which: jax.Array) -> Acting:
     """Return the list with those of (pairs,) places that are wanted."""
-    rank = acting.count + jnp.cumsum(which, dtype=jnp.int32) - 1
+    rank = acting.length + jnp.cumsum(which, dtype=jnp.int32) - 1
     end = acting.slots.shape[0]
     return Acting(
         acting.slots.at[jnp.where(which, rank, end)].set(slots, mode="drop"),
-        acting.count + which.sum(dtype=jnp.int32),
+        acting.length + which.sum(dtype=jnp.int32),
     )
 
 
@@ -240,9 +239,9 @@ def liquidate(with_: Trading, state: State, moment: Moment, lists: Lists) -> tup
         )
         state = _deleverage(with_, state, short, now)
         state = only_if(
-            acting.count > 0, lambda state: trade(with_, state, acting, with_.rules.fee), state
+            acting.length > 0, lambda state: trade(with_, state, acting, with_.rules.fee), state
         )
-        return _Round(round_.number + 1, acting.count > 0, state, Lists(doubts, acting))
+        return _Round(round_.number + 1, acting.length > 0, state, Lists(doubts, acting))
 
     zero = jnp.zeros((), jnp.int32)
     start = _Round(zero, jnp.ones((), bool), state, lists)
@@ -265,7 +264,7 @@ def _count_exhausted(with_: Trading, end: _Round, moment: Moment) -> tuple[State
 
         none = jnp.zeros(tally.rounds_exhausted.shape, bool)
         chunk = exact_chunk(with_.holdings)
-        ran = each_chunk(acting.count, chunk, note_column, none)
+        ran = each_chunk(acting.length, chunk, note_column, none)
         state = _watched(with_, state, moment)
         now = with_.marks(state.market.log_marks(with_.rules))
         doubts = Acting(*doubtful(state.watch, with_.holdings, now[None], lists.doubts.slots))
@@ -280,7 +279,7 @@ def _count_exhausted(with_: Trading, end: _Round, moment: Moment) -> tuple[State
             sells = _sells(some) & (-some.cash > with_.holdings.deficit_counted[pool])
             return left.at[column].max(broken | sells, mode="drop")
 
-        left = each_chunk(doubts.count, chunk, ask, none)
+        left = each_chunk(doubts.length, chunk, ask, none)
         counted = state.tally.rounds_exhausted + (left & ran).astype(jnp.int32)
         state = state._replace(tally=state.tally._replace(rounds_exhausted=counted))
         return state, Lists(doubts, acting)
@@ -362,6 +361,7 @@ def _largest_loser(pool: Judged) -> jax.Array:
     return jnp.argmin(jnp.where(pool.is_open, pool.profit, jnp.inf), axis=0).astype(jnp.int32)
 
 
+_Firing: TypeAlias = tuple[Ledger, Acting]
 _Deciding: TypeAlias = tuple[Ledger, Fates, Tally, Acting, jax.Array]
 
 
@@ -435,7 +435,7 @@ def _decide(
     none = Acting(buffer.slots, jnp.zeros((), jnp.int32))
     start = (ledger, state.fates, state.tally, none, jnp.zeros(shape, now.dtype))
     ledger, fates, tally, acting, short = each_chunk(
-        doubts.count, exact_chunk(holdings), judge_some, start
+        doubts.length, exact_chunk(holdings), judge_some, start
     )
     return state._replace(ledger=ledger, fates=fates, tally=tally), acting, short
 

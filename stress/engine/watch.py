@@ -12,7 +12,7 @@ every pool at every look. (Molecular dynamics does the same with neighbour lists
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +40,9 @@ _EXACT = 1 << 14
 """Positions of as many pairs at most."""
 
 
+_Sums: TypeAlias = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+
+
 class Watch(NamedTuple):
     """The box and the list.
 
@@ -51,7 +54,7 @@ class Watch(NamedTuple):
         (assets, columns) the same as marks, USD.
     stale
         Whether the watch must be made anew before the next look.
-    count
+    length
         Number of listed pairs.
     pool, column
         (capacity,) the pairs, widest pools first.
@@ -68,7 +71,7 @@ class Watch(NamedTuple):
     low_mark: jax.Array
     high_mark: jax.Array
     stale: jax.Array
-    count: jax.Array
+    length: jax.Array
     pool: jax.Array
     column: jax.Array
     place: jax.Array
@@ -86,7 +89,7 @@ def no_watch(holdings: Holdings, box: jax.Array) -> Watch:
         low_mark=jnp.zeros_like(box),
         high_mark=jnp.zeros_like(box),
         stale=jnp.ones((), bool),
-        count=jnp.zeros((), jnp.int32),
+        length=jnp.zeros((), jnp.int32),
         pool=jnp.zeros((capacity,), jnp.int32),
         column=jnp.zeros((capacity,), jnp.int32),
         place=jnp.zeros((lines, capacity), jnp.int32),
@@ -141,7 +144,7 @@ def rebuild(
         low_mark=low_mark,
         high_mark=high_mark,
         stale=jnp.zeros((), bool),
-        count=jnp.where(ends.size, ends[-1], 0),
+        length=jnp.where(ends.size, ends[-1], 0),
     )
 
     def enlist(watch: Watch, numbers: jax.Array, valid: jax.Array) -> Watch:
@@ -157,7 +160,7 @@ def rebuild(
             watch, slots, pool, column, holdings, ledger, fates, rules, tolerance, everyone
         )
 
-    return each_chunk(empty.count, _fitting(holdings, _LISTED), enlist, empty)
+    return each_chunk(empty.length, _fitting(holdings, _LISTED), enlist, empty)
 
 
 def refresh(
@@ -221,7 +224,7 @@ def doubtful(
         slots = slots.at[jnp.where(doubt, rank, slots.shape[0])].set(numbers, mode="drop")
         return slots, count + doubt.sum(dtype=jnp.int32)
 
-    return each_chunk(watch.count, _CHUNK, look, (slots, jnp.zeros((), jnp.int32)))
+    return each_chunk(watch.length, _CHUNK, look, (slots, jnp.zeros((), jnp.int32)))
 
 
 def _caution(holdings: Holdings, rules: VenueRules) -> jax.Array:
@@ -251,12 +254,11 @@ def _wanted(
     cash = ledger.cash[order]
     zero = jnp.zeros_like(cash)
     equity, required, turnover, stopped = cash, zero, zero, jnp.zeros(cash.shape, bool)
-    Sums = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
     for first, end, count in holdings.widths:
         rows = holdings.rows[first:end][:, order[:count]]
 
-        def add_slot(sums: Sums, row: jax.Array) -> tuple[Sums, None]:
+        def add_slot(sums: _Sums, row: jax.Array) -> tuple[_Sums, None]:
             equity, required, turnover, stopped = sums
             quantity, mark = ledger.quantity[row], corners[corner[row]]
             notional = jnp.abs(quantity) * mark
@@ -276,7 +278,7 @@ def _wanted(
             )
             return added, None
 
-        part = tuple(of[:count] for of in (equity, required, turnover, stopped))
+        part = (equity[:count], required[:count], turnover[:count], stopped[:count])
         part, _ = jax.lax.scan(add_slot, part, rows)
         equity, required, turnover, stopped = (
             jnp.concatenate([done, rest[count:]])

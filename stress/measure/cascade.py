@@ -11,7 +11,7 @@ from stress.measure.moments import Estimate, Moments
 from stress.measure.pathwise import PathTable, mean_over_paths, tail_over_paths
 from stress.measure.ratio import RatioOfSums
 from stress.measure.world import Findings, Grouping, Request
-from stress.types import Array, Integers
+from stress.types import Array, Floats, Integers
 
 __all__ = ["CascadeMeasure", "CausedLiquidations"]
 
@@ -96,6 +96,7 @@ class CausedLiquidations:
         self.pool_group, self.groups = pool_group, groups
         self.caused = Moments.init(groups, groups)
         self.all = Moments.init(groups)
+        self.market = Moments.init(groups)
 
     def update(self, fates: Any, *, without: int, variants: int, paths: int) -> None:
         """Add one block of paths.
@@ -111,25 +112,34 @@ class CausedLiquidations:
         """
         steps = np.asarray(fates.step)
         start = without * (steps.shape[1] // variants)
-        added = (steps[:, :paths] >= 0) & (steps[:, start : start + paths] < 0)
-        pool, path = np.nonzero(added)
+        happens = steps[:, :paths] >= 0
+        spared = steps[:, start : start + paths] < 0
+        pool, path = np.nonzero(happens & spared)
         owner = self.pool_group[pool]
         charged = np.zeros((self.groups, paths, self.groups))
         np.add.at(charged, (owner, path), np.asarray(fates.charge)[pool, :, path])
-        count = np.zeros((self.groups, paths))
-        np.add.at(count, (owner, path), 1.0)
         self.caused.update(np.moveaxis(charged, 1, 2))
-        self.all.update(count)
+        self.all.update(self._by_group(happens & spared))
+        self.market.update(self._by_group(happens & ~spared))
+
+    def _by_group(self, pools: Array) -> Floats:
+        """Return (groups, paths) how many of the (pools, paths) there are."""
+        pool, path = np.nonzero(pools)
+        count = np.zeros((self.groups, pools.shape[1]))
+        np.add.at(count, (self.pool_group[pool], path), 1.0)
+        return count
 
     def merge(self, other: CausedLiquidations) -> None:
         """Add the liquidations of later paths."""
         self.caused.merge(other.caused)
         self.all.merge(other.all)
+        self.market.merge(other.market)
 
     def finish(self, confidence: float) -> Findings:
-        """Return mean numbers a path: (group, group charged), and (group,) all of them."""
+        """Return mean numbers a path: (group, group charged), all of them, and the market's."""
         found: dict[str, Estimate | Array] = {
             "caused_liquidations": self.caused.finish_mean(confidence),
             "feedback_liquidations": self.all.finish_mean(confidence),
+            "market_liquidations": self.market.finish_mean(confidence),
         }
         return {"groups": found}

@@ -35,6 +35,7 @@ class LawMeasure:
     def __init__(self, laws: int, grouping: Grouping, request: Request) -> None:
         self.grouping, self.request = grouping, request
         self.moments = {name: Moments.init(laws) for name in (*_PROBABILITIES, *_MEANS)}
+        self.difference = {name: Moments.init() for name in self.moments}
         self.multiplier = RatioOfSums(laws)
         self.tail = UpperTail(laws, request.paths, request.levels, request.confidence, "float64")
 
@@ -52,6 +53,7 @@ class LawMeasure:
         }
         for name, numbers in columns.items():
             self.moments[name].update(numbers.astype(np.float64))
+            self.difference[name].update(numbers[-1].astype(np.float64) - numbers[0])
         closed = np.stack([block.closed for block in laws])
         self.multiplier.update(closed, np.broadcast_to(without.closed, closed.shape))
         self.tail.update(cascade)
@@ -60,17 +62,22 @@ class LawMeasure:
         """Add what was measured on later paths."""
         for name, moments in self.moments.items():
             moments.merge(other.moments[name])
+            self.difference[name].merge(other.difference[name])
         self.multiplier.merge(other.multiplier)
         self.tail.merge(other.tail)
 
     def finish(self) -> Findings:
-        """Return the estimates, the law first."""
+        """Return the estimates, the law first, and paired differences, last law minus first."""
         confidence, moments = self.request.confidence, self.moments
         at_risk, shortfall = self.tail.finish()
         return {
             "impact": {
                 **{name: moments[name].finish_probability(confidence) for name in _PROBABILITIES},
                 **{name: moments[name].finish_mean(confidence) for name in _MEANS},
+                **{
+                    f"{name}_difference": apart.finish_mean(confidence)
+                    for name, apart in self.difference.items()
+                },
                 "cascade_loss_value_at_risk": at_risk,
                 "cascade_loss_expected_shortfall": shortfall,
                 "cascade_multiplier": self.multiplier.finish(confidence),

@@ -158,15 +158,15 @@ _POSITIONS = {
         units="1",
         meaning="mean loss of the account, as a share of its starting equity, on paths on which "
         "the position is the largest loser of a pool at its liquidation; NaN without any",
-        compared=False,
     ),
     "effective_risk_shortfall": _estimate(
         "position",
         units="1",
         meaning="mean of the largest 1 % of these losses",
-        compared=False,
     ),
-    "effective_risk_paths": Variable(("position",), "count", "number of these paths"),
+    "effective_risk_paths": Variable(
+        ("position",), "count", "number of these paths", compared=True
+    ),
     "liquidation_price": Variable(
         ("position",), "USD", "mark at which the pool is liquidated, other marks unchanged"
     ),
@@ -288,6 +288,13 @@ _GROUPS = {
         units="count",
         meaning="pools of the group liquidated on a path that would not be if forced sales moved "
         "no price, as charged to the other group's share of the flow; mean over paths",
+        compared=False,
+    ),
+    "market_liquidations": _estimate(
+        "group",
+        units="count",
+        meaning="pools of the group liquidated on a path that would be without feedback too; mean "
+        "over paths",
         compared=False,
     ),
     "feedback_liquidations": _estimate(
@@ -448,22 +455,38 @@ _FAN = {
     ),
 }
 
+
+def _by_law(units: str, meaning: str) -> tuple[Variable, Variable]:
+    """Return what is estimated under each law of price impact, and the difference of the two."""
+    return (
+        _estimate("law", units=units, meaning=f"{meaning}, under a law", compared=False),
+        _estimate(
+            units=units,
+            meaning=f"{meaning}: square-root law minus linear law, paired by path",
+            compared=False,
+        ),
+    )
+
+
 _IMPACT = {
-    "liquidation_probability": _estimate(
-        "law",
-        units="1",
-        meaning="liquidation probability, mean over accounts, under a law of price impact",
-        compared=False,
-    ),
-    "expected_total_loss": _estimate(
-        "law", units="USD", meaning="mean over paths of the total loss", compared=False
-    ),
-    "expected_cascade_loss": _estimate(
-        "law",
-        units="USD",
-        meaning="mean over paths of the total loss minus that if forced sales moved no price",
-        compared=False,
-    ),
+    **{
+        key: variable
+        for name, both in {
+            "liquidation_probability": _by_law("1", "liquidation probability, mean over accounts"),
+            "fund_exhaustion_probability": _by_law(
+                "1", "probability that a deficit is not paid in full out of the fund"
+            ),
+            "expected_total_loss": _by_law("USD", "mean over paths of the total loss"),
+            "expected_cascade_loss": _by_law(
+                "USD",
+                "mean over paths of the total loss minus that if forced sales moved no price",
+            ),
+            "expected_uncovered_loss": _by_law(
+                "USD", "mean over paths of the deficits that nobody paid"
+            ),
+        }.items()
+        for key, variable in zip((name, f"{name}_difference"), both, strict=True)
+    },
     "cascade_loss_value_at_risk": _estimate(
         "law",
         "level",
@@ -483,18 +506,6 @@ _IMPACT = {
         units="1",
         meaning="notional closed over the notional closed if forced sales moved no price, both "
         "summed over paths",
-        compared=False,
-    ),
-    "fund_exhaustion_probability": _estimate(
-        "law",
-        units="1",
-        meaning="probability that a deficit is not paid in full out of the fund",
-        compared=False,
-    ),
-    "expected_uncovered_loss": _estimate(
-        "law",
-        units="USD",
-        meaning="mean over paths of the deficits that nobody paid",
         compared=False,
     ),
 }

@@ -24,8 +24,8 @@ _AMOUNTS = {
 
 _BACKSTOPS = {
     "none": "What the insurance fund does not pay is uncovered loss.",
-    "socialised": "What the insurance fund does not pay is taken from pools with unrealised profit, "
-    "pro rata to it; the rest is uncovered loss.",
+    "socialised": "What the insurance fund does not pay is taken from pools with unrealised "
+    "profit, pro rata to it; the rest is uncovered loss.",
     "auto-deleverage": "Bankrupt positions that the insurance fund cannot carry are closed against "
     "the highest ranked winners at their bankruptcy price, before the market trades; what is "
     "still missing is uncovered loss.",
@@ -45,8 +45,8 @@ def assumptions(scenario: Scenario) -> tuple[str, ...]:
         _MARKETS[scenario.market.model],
         *_impact(venue),
         _liquidation(venue),
-        f"The fee of {venue.fee:.2%} of the notional closed goes to the insurance fund, which holds "
-        f"{venue.fund.balance:,.0f} USD at the start.",
+        f"The fee of {venue.fee:.2%} of the notional closed goes to the insurance fund, which "
+        f"holds {venue.fund.balance:,.0f} USD at the start.",
         _BACKSTOPS[venue.deleveraging.kind],
         _decision(venue),
         watched,

@@ -170,7 +170,7 @@ def _times(job: Job, measured: Measured) -> dict[str, Array]:
     """Return the days of the groups that have times of their own."""
     schedule, step_days = job.fan_schedule, job.request.grid.step_days
     fan = np.minimum(np.arange(schedule.blocks + 1) * schedule.block, schedule.steps)
-    times = {"fan": fan * step_days}
+    times: dict[str, Array] = {"fan": fan * step_days}
     if measured.course is not None:
         times["course"] = measured.course.steps * step_days
     if measured.replay:

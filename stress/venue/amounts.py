@@ -219,8 +219,8 @@ class Restore:
         """Return the least common fraction of all own positions.
 
         The surplus is a concave, piecewise linear function of the fraction, so Newton's method from
-        0 climbs its pieces one by one from the left and stops on the piece that crosses: exact after
-        at most as many steps as there are breakpoints.
+        0 climbs its pieces one by one from the left and stops on the piece that crosses: exact
+        after at most as many steps as there are breakpoints.
         """
         target = 1 + self.buffer
         notional = jnp.where(own, pool.notional, 0)

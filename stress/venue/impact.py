@@ -1,8 +1,8 @@
 """How net forced flow moves the mark: ``M = exp(X + I(V))``.
 
-``V`` is the decayed sum of net forced flow in USD at fundamental prices, buys positive. ``I`` is one
-function of all of it, so the order of flows inside a step does not matter and a round trip leaves
-the mark where it was.
+``V`` is the decayed sum of net forced flow in USD at fundamental prices, buys positive. ``I`` is
+one function of all of it, so the order of flows inside a step does not matter and a round trip
+leaves the mark where it was.
 """
 
 from __future__ import annotations
