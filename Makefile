@@ -31,7 +31,7 @@ bench: .venv/installed
 
 # the lock file holds one version and its hashes for every Python from 3.11 on
 lock:
-	@uv pip compile --universal --python-version 3.11 --extra calibrate --group dev \
+	@uv pip compile --universal --python-version 3.11 --extra calibrate --extra zarr --group dev \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet \
 		pyproject.toml --output-file requirements.lock
 

@@ -22,10 +22,24 @@ from stress.runner.prepare import Job, prepare
 from stress.runner.progress import Silent
 from stress.runner.simulate import measure
 from stress.scenario.load import load_scenario
+from stress.scenario.schema import Impact
 from stress.types import Mode
 
 SCENARIO = Path(__file__).parent.parent / "scenarios" / "three_books.toml"
 REPEATS = 3
+VOLUME = {
+    "BTC": 22e9,
+    "ETH": 13e9,
+    "SOL": 4e9,
+    "BNB": 1e9,
+    "XRP": 3e9,
+    "ADA": 6e8,
+    "DOGE": 2e9,
+    "LTC": 5e8,
+    "LINK": 5e8,
+    "AVAX": 5e8,
+}
+"""USD a day, the order of magnitude of perpetuals at the end of 2024."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,18 @@ def _rows(paths: int) -> Iterator[Row]:
         ("bridge, cross", "bridge", ()),
     ):
         yield _run(name, _job(paths, monitoring, compare), draws)
+    yield _run("feedback, cross", _with_feedback(paths, ()), draws)
+    yield _run("feedback, cross and isolated", _with_feedback(paths, ("isolated",)), draws)
+
+
+def _with_feedback(paths: int, compare: tuple[Mode, ...]) -> Job:
+    """Return the same book with square-root impact, partial closes and what is compared with it."""
+    scenario = load_scenario(SCENARIO, paths=paths)
+    venue = scenario.venue.model_copy(
+        update={"amount": "restore", "impact": Impact(kind="square-root", adv=VOLUME)}
+    )
+    book = scenario.book.model_copy(update={"compare": compare})
+    return prepare(scenario.model_copy(update={"venue": venue, "book": book}))
 
 
 def _job(paths: int, monitoring: str, compare: tuple[Mode, ...]) -> Job:

@@ -21,10 +21,14 @@ import numpy as np
 HERE = Path(__file__).resolve().parent
 
 LEVERAGE = (2.0, 20.0)
-"""Gross notional over cash, and over starting equity, both stay in this range."""
+"""Gross notional over cash, and over starting equity, both stay in a range: usually this one."""
 
 MEDIAN_CASH, CASH_SPREAD = 20_000.0, 1.5
 """Account sizes are lognormal: half are below 20,000 dollars, one in two hundred over a million."""
+
+CROWD_SPREAD = 1.0
+"""Where forced sales move prices sizes differ less, so that a scenario is about the crowd and not
+about its largest account: one in ten is over 3.6 times the median, one in a hundred over 10."""
 
 SCATTER, SCATTER_LIMIT, PROFIT_LIMIT = 0.02, 0.06, 0.3
 """Entries lie a few percent around the mark, and at high leverage closer, so that no position
@@ -154,18 +158,104 @@ def directional(draw: Draw, assets: Sequence[str]) -> Weights:
     return {first: sides[0] * share, second: sides[1] * (1 - share)}
 
 
+def crowded(draw: Draw, assets: Sequence[str]) -> Weights:
+    """Long what everybody is long: one or two of the assets after the first two."""
+    chosen = draw.assets(assets[2:], 1 + draw.chance(0.5))
+    share = draw.uniform(0.5, 0.8) if len(chosen) == 2 else 1.0
+    return dict(zip(chosen, (share, 1 - share), strict=False))
+
+
+def short_last(draw: Draw, assets: Sequence[str]) -> Weights:
+    """Short the last asset."""
+    return {assets[-1]: -1.0}
+
+
+def long_last(draw: Draw, assets: Sequence[str]) -> Weights:
+    """Long the last asset."""
+    return {assets[-1]: 1.0}
+
+
+def hedged_by_last(draw: Draw, assets: Sequence[str]) -> Weights:
+    """Long one of the others, short the last: comparable legs."""
+    bought = draw.assets(assets[:-1], 1)[0]
+    share = 1 / (1 + math.exp(0.15 * draw.normal()))
+    return {bought: share, assets[-1]: share - 1}
+
+
+def hedged_without_last(draw: Draw, assets: Sequence[str]) -> Weights:
+    """Hedge without the last: long one of the others, short another."""
+    return hedged(draw, assets[:-1])
+
+
+def short_crowded(draw: Draw, assets: Sequence[str]) -> Weights:
+    """Short one of the assets after the first two."""
+    return {draw.assets(assets[2:], 1)[0]: -1.0}
+
+
 Kind = Callable[[Draw, Sequence[str]], Weights]
 
-BOOKS: dict[str, tuple[int, list[tuple[str, Kind, int]]]] = {
+
+@dataclass(frozen=True)
+class Group:
+    """Accounts of one kind: their label, how many, their leverage and sizes."""
+
+    label: str
+    kind: Kind
+    count: int
+    leverage: tuple[float, float] = LEVERAGE
+    cash: float = MEDIAN_CASH
+    spread: float = CASH_SPREAD
+
+
+BOOKS: dict[str, tuple[int, list[Group]]] = {
     "three_books": (
         1_001,
-        [("hedged", hedged, 1_000), ("basket", basket, 1_000), ("directional", directional, 1_000)],
+        [
+            Group("hedged", hedged, 1_000),
+            Group("basket", basket, 1_000),
+            Group("directional", directional, 1_000),
+        ],
     ),
-    "hedged_books": (1_002, [("hedged", hedged, 300)]),
-    "correlated_baskets": (1_003, [("basket", basket, 300)]),
-    "directional": (1_004, [("directional", trade, 300)]),
+    "hedged_books": (1_002, [Group("hedged", hedged, 300)]),
+    "correlated_baskets": (1_003, [Group("basket", basket, 300)]),
+    "directional": (1_004, [Group("directional", trade, 300)]),
+    "cascade_long_crowd": (
+        1_005,
+        [
+            Group("crowd", crowded, 240, (5.0, 25.0), 16_000.0, CROWD_SPREAD),
+            Group("hedged", hedged, 40, (5.0, 20.0), 16_000.0, CROWD_SPREAD),
+            Group("short", short_crowded, 20, (2.0, 10.0), 32_000.0, CROWD_SPREAD),
+        ],
+    ),
+    "correlated_basket_cascade": (
+        1_006,
+        [Group("basket", basket, 240, (3.0, 20.0), 25_000.0, CROWD_SPREAD)],
+    ),
+    "hedged_squeeze": (
+        1_007,
+        [
+            Group("hedged", hedged_by_last, 100, (4.0, 15.0), 20_000.0, CROWD_SPREAD),
+            Group("shorts", short_last, 120, (5.0, 25.0), 10_000.0, CROWD_SPREAD),
+            Group("longs", long_last, 40, (2.0, 5.0), 100_000.0, CROWD_SPREAD),
+            Group("bystanders", hedged_without_last, 40, (4.0, 15.0), 20_000.0, CROWD_SPREAD),
+        ],
+    ),
+    "fund_exhaustion": (
+        1_008,
+        [
+            Group("crowd", crowded, 160, (10.0, 25.0), 16_000.0, CROWD_SPREAD),
+            Group("winners", short_crowded, 80, (2.0, 6.0), 60_000.0, CROWD_SPREAD),
+        ],
+    ),
+    "leader_or_shards": (
+        1_009,
+        [
+            Group("hedged", hedged, 150, (15.0, 40.0), 30_000.0, CROWD_SPREAD),
+            Group("directional", trade, 50, (5.0, 25.0), 20_000.0, CROWD_SPREAD),
+        ],
+    ),
 }
-"""Scenario to its seed and its groups: label, kind, number of accounts."""
+"""Scenario to its seed and its groups."""
 
 
 def read_venue(name: str) -> Venue:
@@ -186,24 +276,24 @@ def accounts(name: str, venue: Venue) -> Iterator[Account]:
     """Draw a scenario's accounts, group after group."""
     seed, groups = BOOKS[name]
     draw = Draw(seed)
-    for group, kind, count in groups:
-        for number in range(1, count + 1):
-            yield acceptable(draw, venue, kind, f"{group}-{number:04d}", group)
+    for group in groups:
+        for number in range(1, group.count + 1):
+            yield acceptable(draw, venue, group, f"{group.label}-{number:04d}")
 
 
-def acceptable(draw: Draw, venue: Venue, kind: Kind, name: str, group: str) -> Account:
+def acceptable(draw: Draw, venue: Venue, group: Group, name: str) -> Account:
     """Draw an account again until its leverage and its starting margin ratios are in range."""
     while True:
-        cash = round(MEDIAN_CASH * math.exp(CASH_SPREAD * draw.normal()), 2)
-        low, high = LEVERAGE
+        cash = round(group.cash * math.exp(group.spread * draw.normal()), 2)
+        low, high = group.leverage
         leverage = low * (high / low) ** draw.uniform()
-        weights = kind(draw, venue.assets)
+        weights = group.kind(draw, venue.assets)
         positions = [
             position(draw, venue.price[asset], asset, weight * leverage * cash, leverage)
             for asset, weight in weights.items()
         ]
-        account = Account(name, group, cash, positions)
-        if in_range(account, venue):
+        account = Account(name, group.label, cash, positions)
+        if in_range(account, venue, group.leverage):
             return account
 
 
@@ -218,14 +308,14 @@ def position(draw: Draw, price: float, asset: str, notional: float, leverage: fl
     )
 
 
-def in_range(account: Account, venue: Venue) -> bool:
+def in_range(account: Account, venue: Venue, leverage: tuple[float, float]) -> bool:
     """Whether leverage is in range and no pool, cross or isolated, starts near a breach."""
     notionals = [position.notional(venue) for position in account.positions]
     if min(notionals) == 0:
         return False
     gross = sum(notionals)
     equity = account.cash + sum(position.profit(venue) for position in account.positions)
-    low, high = LEVERAGE
+    low, high = leverage
     if not (
         low * account.cash <= gross <= high * account.cash
         and low * equity <= gross <= high * equity
@@ -257,15 +347,28 @@ def price_decimals(price: float) -> int:
 
 
 def practice_account(venue: Venue) -> tuple[list[list[str]], list[list[str]]]:
-    """One account of 10,000 dollars with five trades that put up 1 percent of it each."""
-    cash, risk, leverage = 10_000, 0.01, 50
+    """Two accounts of 10,000 dollars with the same five trades, each planned to risk 1 percent.
+
+    The plan of the first is the margin of each trade, a fiftieth of its notional; of the second a
+    stop order 2 percent below the mark, with enough margin that the stop comes before liquidation.
+    """
+    cash, notional, stop = 10_000, 5_000, 0.02
     rows = []
-    for asset, price in venue.price.items():
-        decimals = quantity_decimals(price) + 2
-        quantity = f"{risk * cash * leverage / price:.{decimals}f}"
-        entry = f"{price:.{price_decimals(price)}f}"
-        rows.append(["practice", asset, quantity, entry, str(leverage), f"{asset} breakout"])
-    return [["practice", str(cash), "practice"]], rows
+    for owner, leverage in (("margin", 50), ("stops", 20)):
+        for asset, price in venue.price.items():
+            ticks = price_decimals(price)
+            rows.append(
+                [
+                    owner,
+                    asset,
+                    f"{notional / price:.{quantity_decimals(price) + 2}f}",
+                    f"{price:.{ticks}f}",
+                    str(leverage),
+                    f"{price * (1 - stop):.{ticks}f}" if owner == "stops" else "",
+                    f"{asset} by {owner}",
+                ]
+            )
+    return [[owner, str(cash), "practice"] for owner in ("margin", "stops")], rows
 
 
 def write_all(folder: Path = HERE) -> list[Path]:
@@ -290,7 +393,7 @@ def write_all(folder: Path = HERE) -> list[Path]:
             ],
         )
     owners, trades = practice_account(read_venue("practice_account"))
-    header = ["account", "asset", "quantity", "entry_price", "leverage", "position"]
+    header = ["account", "asset", "quantity", "entry_price", "leverage", "stop_price", "position"]
     return written + write_book(folder / "practice_account", owners, header, trades)
 
 

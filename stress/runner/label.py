@@ -55,7 +55,7 @@ def label(job: Job, measured: Measured) -> xr.DataTree:
         findings,
         _labels(job, judged),
         {name: {"step": days} for name, days in _times(job, measured).items()},
-        _attributes(job, measured),
+        _attributes(job, measured, main),
         _group_attributes(job, measured),
     )
 
@@ -213,7 +213,19 @@ def _decision_name(job: Job) -> str:
     return "delayed leader" if venue.decision == "leader" and venue.latency else venue.decision
 
 
-def _attributes(job: Job, measured: Measured) -> dict[str, str | int | float]:
+def _ran_out(main: Findings) -> tuple[str, ...]:
+    """Return a sentence where rounds ran out: what should have been closed waited for a step."""
+    steps = np.asarray(main["paths"].get("rounds_exhausted", np.zeros(0)))
+    paths = int((steps > 0).sum())
+    if not paths:
+        return ()
+    return (
+        f"the rounds of a step ran out on {paths:,} of {len(steps):,} paths with a pool still in "
+        "breach: raise venue.rounds_per_step or shorten simulation.step",
+    )
+
+
+def _attributes(job: Job, measured: Measured, main: Findings) -> dict[str, str | int | float]:
     scenario, grid = job.scenario, job.request.grid
     toml = resolved_toml(scenario)
     pathwise = len(job.book.accounts) * scenario.simulation.paths * job.schedule.steps
@@ -249,7 +261,7 @@ def _attributes(job: Job, measured: Measured) -> dict[str, str | int | float]:
         "account_path_steps_per_second": (
             pathwise * len(job.worlds) / max(measured.run_seconds, 1e-9)
         ),
-        "notices": "\n".join(job.notices),
+        "notices": "\n".join((*job.notices, *_ran_out(main))),
         "assumptions": "\n".join(assumptions(scenario)),
     }
 

@@ -70,6 +70,11 @@ class TestReading:
         assert found.dtype == np.float64
         np.testing.assert_array_equal(found, data[3:7])
 
+    def test_zarr(self, tmp_path: Path) -> None:
+        data, path = prices(), tmp_path / "paths.zarr"
+        data.to_dataset().to_zarr(path, consolidated=False, zarr_format=2)
+        np.testing.assert_array_equal(opened(path).read(np.array([7, 2])), data[[7, 2]])
+
     @pytest.mark.parametrize("numbers", [[5], [7, 2, 3, 7], [0, 11], [8, 7, 6]])
     def test_any_numbers_in_any_order(self, tmp_path: Path, numbers: list[int]) -> None:
         data = prices()

@@ -127,7 +127,9 @@ class PlainResult:
     acted, -1 where none did. ``largest_unpaid``: the largest part of one deficit that the fund did
     not pay; ``fund_exhausted``: whether one was above what rounding leaves. ``rounds_run``: rounds
     of each step. ``rounds_exhausted``: steps whose last round left a pool in breach or selling
-    coins for a debt above what rounding leaves.
+    coins for a debt above what rounding leaves. ``tied``: whether a debt was worth all of a coin but
+    for rounding, which then decided whether a rest was left to sell in a further round: a pool that
+    was deleveraged owes what its coins are worth.
     """
 
     equity_end: list[float]
@@ -152,6 +154,7 @@ class PlainResult:
     late_steps: int
     rounds_run: list[int]
     rounds_exhausted: int
+    tied: bool
 
 
 @dataclass
@@ -246,7 +249,11 @@ class World:
     over_closed_notional: float = 0.0
     late_steps: int = 0
     rounds_run: list[int] = field(default_factory=list)
+    pressed: bool = (
+        False  # whether the last round had more to do than pay debts of a rounding error
+    )
     rounds_exhausted: int = 0
+    tied: bool = False
 
 
 # --- 1. nouns -------------------------------------------------------------------------------------
@@ -520,6 +527,7 @@ def coin_sales(world: World) -> list[tuple[int, int, float]]:
         for c, (asset, units) in enumerate(pool.coins):
             mark = world.marks[int(asset)]
             sold = units if units * mark <= owed else owed / mark
+            world.tied |= units > 0.0 and math.isclose(units * mark, owed, rel_tol=world.venue.tau)
             if sold > 0.0:
                 sales.append((p, c, sold))
                 owed = 0.0 if sold < units else owed - units * mark
@@ -627,6 +635,8 @@ def run_round(world: World, number: int, check: Check | None) -> bool:
     sales = coin_sales(world)
     if not choices and not sales:
         return False
+    sellers = [world.pools[p] for p, _, _ in sales]
+    world.pressed = bool(choices) or any(is_counted(world, p, -p.cash) for p in sellers)
     batch = begin("round", world, number, check)
     closes: Closes = {(p, k): x for _, p, chosen in choices for k, x in chosen.items()}
     batch.chosen = dict(closes)
@@ -991,7 +1001,7 @@ def run_step(world: World, check: Check | None) -> None:
         while rounds < world.venue.rounds and run_round(world, rounds, check):
             rounds += 1
     world.rounds_run.append(rounds)
-    if rounds == world.venue.rounds:
+    if rounds == world.venue.rounds and world.pressed:
         world.rounds_exhausted += any(
             in_breach(pool, world.marks, world.venue)
             or (sells_coins(pool) and is_counted(world, pool, -pool.cash))
@@ -1064,4 +1074,5 @@ def result_of(world: World) -> PlainResult:
         late_steps=world.late_steps,
         rounds_run=world.rounds_run,
         rounds_exhausted=world.rounds_exhausted,
+        tied=world.tied,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,3 +92,16 @@ def test_what_asks_for_something_else_is_not_equal(case: Any) -> None:
     assert load_scenario(path) == load_scenario(path)
     assert load_scenario(path) != load_scenario(path, seed=1)
     assert load_scenario(path) != "two-books"
+
+
+def test_a_folder_is_hashed_by_its_names_and_contents(tmp_path: Path) -> None:
+    """Given prices may be a Zarr directory."""
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "one").write_text("1")
+    (tmp_path / "two").write_text("2")
+    before = file_hash(tmp_path)
+    assert before == file_hash(tmp_path)
+    (tmp_path / "two").write_text("3")
+    changed = file_hash(tmp_path)
+    (tmp_path / "two").rename(tmp_path / "deep" / "two")
+    assert len({before, changed, file_hash(tmp_path)}) == 3

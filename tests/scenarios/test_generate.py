@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import math
 import subprocess
 import sys
 import tomllib
@@ -16,14 +17,40 @@ import pytest
 from stress.cli import main
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
-NAMES = (
+CASCADES = (
+    "cascade_long_crowd",
+    "correlated_basket_cascade",
+    "hedged_squeeze",
+    "fund_exhaustion",
+    "leader_or_shards",
+)
+BOOKS = (
     "three_books",
     "hedged_books",
     "correlated_baskets",
     "directional",
     "practice_account",
+    *CASCADES,
 )
-TABLES = [f"{name}/{table}.csv" for name in NAMES for table in ("accounts", "positions")]
+NAMES = (*BOOKS, "fund_exhaustion_socialised")
+TABLES = [f"{name}/{table}.csv" for name in BOOKS for table in ("accounts", "positions")]
+LEVERAGE = {
+    ("cascade_long_crowd", "crowd"): (5, 25),
+    ("cascade_long_crowd", "hedged"): (5, 20),
+    ("cascade_long_crowd", "short"): (2, 10),
+    ("correlated_basket_cascade", "basket"): (3, 20),
+    ("hedged_squeeze", "hedged"): (4, 15),
+    ("hedged_squeeze", "shorts"): (5, 25),
+    ("hedged_squeeze", "longs"): (2, 5),
+    ("hedged_squeeze", "bystanders"): (4, 15),
+    ("fund_exhaustion", "crowd"): (10, 25),
+    ("fund_exhaustion", "winners"): (2, 6),
+    ("leader_or_shards", "hedged"): (15, 40),
+    ("leader_or_shards", "directional"): (5, 25),
+}
+"""Scenario and group to its range of gross notional over cash; (2, 20) where it is not named."""
+STRESS = {"leader_or_shards": (5.0, 0.75)}
+"""Scenario to the factor of its volatilities, and the share of the way of correlations to 1."""
 
 
 def scenario(name: str) -> dict[str, Any]:
@@ -93,27 +120,50 @@ def test_every_shipped_scenario_is_valid(name: str, capsys: pytest.CaptureFixtur
     ]
 
 
+def test_no_shipped_scenario_is_forgotten() -> None:
+    assert {file.stem for file in SCENARIOS.glob("*.toml")} == set(NAMES)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_market_and_tiers_agree_across_scenarios(name: str) -> None:
     mine, whole = scenario(name), scenario("three_books")
+    factor, towards_one = STRESS.get(name, (1.0, 0.0))
     assets = mine["market"]["assets"]
     order = [whole["market"]["assets"].index(asset) for asset in assets]
-    expected = np.array(whole["market"]["correlation"])[np.ix_(order, order)]
-    np.testing.assert_array_equal(mine["market"]["correlation"], expected)
-    assert np.linalg.eigvalsh(expected)[0] > 0.1
-    for key in ("price", "volatility"):
-        assert mine["market"][key] == {asset: whole["market"][key][asset] for asset in assets}
+    usual = np.array(whole["market"]["correlation"])[np.ix_(order, order)]
+    expected = usual + towards_one * (1 - usual)
+    correlation = np.array(mine["market"]["correlation"])
+    # written with two decimals
+    np.testing.assert_allclose(correlation, expected, rtol=0, atol=0.0051 if towards_one else 0)
+    assert np.linalg.eigvalsh(correlation)[0] > 0.1 * (1 - towards_one)
+    assert mine["market"]["price"] == {asset: whole["market"]["price"][asset] for asset in assets}
+    for asset in assets:
+        usual_volatility = whole["market"]["volatility"][asset]
+        assert mine["market"]["volatility"][asset] == pytest.approx(factor * usual_volatility)
     assert mine["venue"]["tiers"] == {asset: whole["venue"]["tiers"][asset] for asset in assets}
 
 
-@pytest.mark.parametrize("name", NAMES[:4])
-def test_leverage_is_2_to_20_and_nobody_starts_near_a_breach(name: str) -> None:
+@pytest.mark.parametrize("name", [*CASCADES, "fund_exhaustion_socialised"])
+def test_the_two_impact_laws_agree_on_a_move_of_three_percent(name: str) -> None:
+    said = scenario(name)
+    impact = said["venue"]["impact"]
+    assert impact["kind"] == "square-root"
+    for asset in said["market"]["assets"]:
+        daily = impact["coefficient"] * said["market"]["volatility"][asset] / math.sqrt(365)
+        flow = impact["adv"][asset] * (0.03 / daily) ** 2
+        linear = 0.01 * flow / impact["depth_1pct"][asset]
+        assert linear == pytest.approx(0.03, rel=0.03), asset
+
+
+@pytest.mark.parametrize("name", [name for name in BOOKS if name != "practice_account"])
+def test_leverage_is_in_range_and_nobody_starts_near_a_breach(name: str) -> None:
     for account in books(name).values():
         held = account["positions"]
+        low, high = LEVERAGE.get((name, account["group"]), (2, 20))
         gross = sum(position["notional"] for position in held)
         equity = account["cash"] + sum(position["profit"] for position in held)
-        assert 2 <= gross / account["cash"] <= 20
-        assert 2 <= gross / equity <= 20
+        assert low <= gross / account["cash"] <= high
+        assert low <= gross / equity <= high
         assert sum(position["required"] for position in held) <= 0.5 * equity
         for position in held:
             # brackets above the last floor are left out of the file
@@ -155,15 +205,62 @@ def test_the_three_books_are_what_their_file_says() -> None:
     assert net > 0.1 * sum(position["notional"] for position in everything)
 
 
-def test_the_practice_account_puts_up_one_percent_a_trade() -> None:
-    (account,) = books("practice_account").values()
-    assert account["cash"] == 10_000
-    assert len(account["positions"]) == 5
-    for position in account["positions"]:
+def test_the_practice_accounts_plan_to_risk_one_percent_a_trade() -> None:
+    found = books("practice_account")
+    assert list(found) == ["margin", "stops"]
+    for account in found.values():
+        assert account["cash"] == 10_000
+        assert len(account["positions"]) == 5
+        for position in account["positions"]:
+            assert position["notional"] == pytest.approx(5_000, abs=5)
+            assert position["profit"] == 0
+            assert position["required"] < 100 * 0.5
+    for position in found["margin"]["positions"]:
         assert position["notional"] / position["leverage"] == pytest.approx(100, abs=0.1)
-        assert position["profit"] == 0
-        assert position["required"] < 100 * 0.5
-    assert len({row["position"] for row in rows("practice_account/positions.csv")}) == 5
+    table = rows("practice_account/positions.csv")
+    assert len({row["position"] for row in table}) == 10
+    for row in table:
+        entry, quantity = float(row["entry_price"]), float(row["quantity"])
+        if row["account"] == "margin":
+            assert row["stop_price"] == ""
+            continue
+        assert quantity * (entry - float(row["stop_price"])) == pytest.approx(100, abs=0.3)
+        # the stop comes before the isolated liquidation price
+        assert entry * (1 - 1 / float(row["leverage"])) < float(row["stop_price"])
+
+
+def test_who_is_long_and_who_is_short_is_what_the_files_say() -> None:
+    def sides(name: str, group: str) -> set[tuple[str, float]]:
+        return {
+            (position["asset"], position["side"])
+            for account in books(name).values()
+            if account["group"] == group
+            for position in account["positions"]
+        }
+
+    crowd = {("SOL", 1), ("DOGE", 1), ("AVAX", 1)}
+    assert sides("cascade_long_crowd", "crowd") == crowd
+    assert sides("fund_exhaustion", "crowd") == crowd
+    assert sides("fund_exhaustion", "winners") == {(asset, -1) for asset, _ in crowd}
+    assert sides("hedged_squeeze", "shorts") == {("AVAX", -1)}
+    assert sides("hedged_squeeze", "longs") == {("AVAX", 1)}
+    hedged = sides("hedged_squeeze", "hedged")
+    assert hedged == {("AVAX", -1), ("BTC", 1), ("ETH", 1), ("SOL", 1)}
+    assert not any(asset == "AVAX" for asset, _ in sides("hedged_squeeze", "bystanders"))
+
+
+def test_the_two_ways_to_pay_differ_in_nothing_else() -> None:
+    one, other = scenario("fund_exhaustion"), scenario("fund_exhaustion_socialised")
+    assert one.pop("name") != other.pop("name")
+    assert one["venue"].pop("deleveraging") == {"kind": "auto-deleverage"}
+    assert other["venue"].pop("deleveraging") == {"kind": "socialised"}
+    assert one == other
+
+
+def test_every_asset_of_the_shards_has_its_own() -> None:
+    said = scenario("leader_or_shards")
+    shards = said["venue"]["decision"]["shards"]
+    assert sorted(shards.values()) == list(range(len(said["market"]["assets"])))
 
 
 def test_the_generator_is_importable() -> None:
