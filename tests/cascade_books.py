@@ -180,7 +180,7 @@ def _covering(choices: Choices, rng: np.random.Generator, tries: int) -> list[di
 def _completed(
     choices: Choices, rng: np.random.Generator, start: Mapping[str, Any], missing: set[_Pair]
 ) -> dict[str, Any]:
-    """Return a case with the choices of ``start``, the others drawn, in the order of ``choices``."""
+    """Return a case with the choices of ``start``, others drawn, in the order of ``choices``."""
     while True:
         case = {
             name: start[name] if name in start else values[int(rng.integers(len(values)))]
@@ -625,12 +625,28 @@ class Written(NamedTuple):
     venue: PlainVenue
 
 
-def write_case(folder: Path, seed: int, case: Case, *, paths: int = PATHS) -> Written:
-    """Write a book, its price paths and nothing else to ``folder``; load the scenario of a case."""
+def write_case(
+    folder: Path,
+    seed: int,
+    case: Case,
+    *,
+    paths: int = PATHS,
+    simulation: Mapping[str, Any] | None = None,
+    model: str = "given",
+) -> Written:
+    """Write a book and its price paths to ``folder``; load the scenario of a case.
+
+    ``simulation``: what to state there instead; ``model``: another market than these paths.
+    """
     book, prices = plain_book(seed, case), price_paths(seed, paths)
     _write_tables(folder, book)
     _write_prices(folder / "paths.nc", prices)
-    scenario = stress.load_scenario(scenario_of(case, paths=paths), base=folder)
+    stated = scenario_of(case, paths=paths)
+    stated["simulation"] |= dict(simulation or {})
+    stated["market"]["model"] = model
+    if model != "given":
+        del stated["market"]["file"]
+    scenario = stress.load_scenario(stated, base=folder)
     return Written(scenario, prices, book, plain_venue(case))
 
 

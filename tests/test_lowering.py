@@ -16,12 +16,14 @@ import numpy as np
 import pytest
 from jax import export
 
+from stress.engine.cascade import cascade
 from stress.engine.passage import first_passage
 from stress.engine.paths import price_paths
 from stress.engine.ratios import margin_ratios
 from stress.runner.plan import path_block
 from stress.runner.prepare import Job, prepare
 from stress.types import Monitoring, Precision
+from tests.cascade_books import Case, write_case
 from tests.strategies import random_book, write_book
 
 
@@ -59,6 +61,17 @@ KERNELS = {
 }
 """Name -> kernel. Register the next one here: what it is called with, how it is specialised."""
 
+
+def _cascade_arguments(job: Job, seed: jax.Array, paths: jax.Array) -> tuple[Any, ...]:
+    held = job.main.cascade
+    assert held is not None
+    watched = jnp.asarray(0, jnp.int32)
+    return (job.model, job.price, held.holdings, held.rules, seed, paths, watched)
+
+
+CASCADE = Kernel(cascade, _cascade_arguments, lambda job: job.schedule)
+"""Of scenarios that first passage cannot answer."""
+
 KINDS = ("cross_single", "cross_hedged", "cross_coins", "mixed", "idle")
 
 HOST = re.compile(r"callback|outfeed|infeed|host_compute|xla_python|cpu", re.IGNORECASE)
@@ -79,7 +92,40 @@ def test_lowers_for_cuda(
         "book.compare": ["cross", "isolated"],
     }
     job = prepare(write_book(tmp_path, random_book(121, KINDS, copies=1), changes))
-    kernel = KERNELS[name]
+    lowers(KERNELS[name], job, precision)
+
+
+CASCADES = {
+    "default": (Case(), False),
+    "shards": (
+        Case(
+            order="largest-margin",
+            amount="step",
+            elasticity=0.6,
+            backstop="auto-deleverage",
+            decision=("sharded", 2, 3),
+            controls="both",
+            trigger="margin-level",
+            funding=4,
+        ),
+        True,
+    ),
+}
+"""Rules, and whether every pool is judged."""
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("name", CASCADES)
+def test_cascade_lowers_for_cuda(tmp_path: Path, name: str, precision: Precision) -> None:
+    """With all that is compared on the same paths."""
+    case, detail = CASCADES[name]
+    changes = {"precision": precision, "detail": detail}
+    job = prepare(write_case(tmp_path, 3, case, simulation=changes, model="gbm").scenario)
+    lowers(CASCADE, job, precision)
+
+
+def lowers(kernel: Kernel, job: Job, precision: Precision) -> None:
+    """Check that a kernel lowers, that it calls nothing on the host and stays in its precision."""
     seed = jnp.asarray(1, jnp.uint32)
     paths = jnp.asarray(np.arange(path_block("gpu")), jnp.uint32)
     exported = export.export(

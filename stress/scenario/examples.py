@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 import tomllib
 from os import PathLike
@@ -42,7 +43,8 @@ def write_example(name: str, directory: str | PathLike[str]) -> Path:
     home, target = _home(), Path(directory)
     files = [Path(f"{label}.toml"), *_named_files(home / f"{label}.toml")]
     for file in files:
-        if (target / file).exists():
+        # two scenarios may read the same tables
+        if (target / file).exists() and not _is_shared(file, home, target):
             remedy = "name another directory, or move the file away"
             raise InputError("the file exists already", file=target / file, remedy=remedy)
     try:
@@ -53,6 +55,11 @@ def write_example(name: str, directory: str | PathLike[str]) -> Path:
         rule = f"cannot be written: {error.strerror}"
         raise InputError(rule, file=target, remedy="name another directory") from None
     return target / files[0]
+
+
+def _is_shared(file: Path, home: Path, target: Path) -> bool:
+    """Return whether a table is there already, byte for byte."""
+    return file.suffix != ".toml" and filecmp.cmp(home / file, target / file, shallow=False)
 
 
 def _named_files(file: Path) -> list[Path]:

@@ -72,7 +72,7 @@ class TestReading:
 
     def test_zarr(self, tmp_path: Path) -> None:
         data, path = prices(), tmp_path / "paths.zarr"
-        data.to_dataset().to_zarr(path, consolidated=False, zarr_format=2)
+        data.to_dataset().to_zarr(path, zarr_format=2)
         np.testing.assert_array_equal(opened(path).read(np.array([7, 2])), data[[7, 2]])
 
     @pytest.mark.parametrize("numbers", [[5], [7, 2, 3, 7], [0, 11], [8, 7, 6]])

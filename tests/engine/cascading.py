@@ -23,7 +23,6 @@ from stress.margin import tier_amounts
 from stress.market.given import GivenPaths
 from stress.types import TOLERANCE, Integers
 from stress.venue.build import build_holdings, build_rules, build_variant
-from stress.venue.judged import Tables
 from tests.reference.cascade import PlainBook, PlainResult, PlainVenue
 
 __all__ = ["KERNELS", "Followed", "book_of", "compare", "follow", "setting_of"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import stress
 from tests.cascade_books import (
     CHOICES,
     Case,
@@ -17,6 +19,7 @@ from tests.cascade_books import (
     plain_venue,
     plans,
     price_paths,
+    write_case,
 )
 from tests.engine.cascading import Followed, compare, follow
 from tests.reference.cascade import PlainResult, simulate
@@ -120,3 +123,43 @@ def near(name: str, one: np.ndarray, other: np.ndarray, *, rtol: float) -> None:
     """Compare numbers, money relative to the larger of both and a cent."""
     atol = 1e-2 * rtol if one.dtype.kind == "f" else 0
     np.testing.assert_allclose(one, other, rtol=rtol, atol=atol, err_msg=name)
+
+
+DOORS = {
+    "shards": Case(
+        order="largest-margin",
+        impact="linear",
+        backstop="socialised",
+        decision=("sharded", 1, 3),
+        controls="both",
+        trigger="margin-level",
+        funding=4,
+    ),
+    "leader": Case(amount="step", elasticity=0.6, backstop="auto-deleverage", rounds=2),
+}
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_detail_of_a_run_equals_twin(tmp_path: Path, name: str) -> None:
+    """From files to /detail, with all that a run does beside it."""
+    written = write_case(tmp_path, 1, DOORS[name])
+    detail = stress.run(written.scenario)["detail"]
+    twins = [simulate(written.book, written.venue, path) for path in written.prices.tolist()]
+    assert not any(twin.tied for twin in twins)
+    for field in ("liquidation_step", "bankrupt", "false_liquidations", "late_steps"):
+        said = [getattr(twin, field) for twin in twins]
+        np.testing.assert_array_equal(detail[field].values, said, err_msg=field)
+    for field in (
+        "equity_end",
+        "least_excess",
+        "mark_end",
+        "closed_notional",
+        "fund_end",
+        "uncovered_loss",
+        "socialised_loss",
+        "deleveraged_notional",
+        "over_closed_notional",
+    ):
+        said = [getattr(twin, field) for twin in twins]
+        # a cent or less of books of some million dollars
+        np.testing.assert_allclose(detail[field].values, said, rtol=1e-8, atol=1e-4, err_msg=field)

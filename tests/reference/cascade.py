@@ -127,9 +127,9 @@ class PlainResult:
     acted, -1 where none did. ``largest_unpaid``: the largest part of one deficit that the fund did
     not pay; ``fund_exhausted``: whether one was above what rounding leaves. ``rounds_run``: rounds
     of each step. ``rounds_exhausted``: steps whose last round left a pool in breach or selling
-    coins for a debt above what rounding leaves. ``tied``: whether a debt was worth all of a coin but
-    for rounding, which then decided whether a rest was left to sell in a further round: a pool that
-    was deleveraged owes what its coins are worth.
+    coins for a debt above what rounding leaves. ``tied``: whether a debt was worth all of a coin
+    but for rounding, which then decided whether a rest was left to sell in a further round: a pool
+    that was deleveraged owes what its coins are worth.
     """
 
     equity_end: list[float]

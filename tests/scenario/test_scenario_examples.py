@@ -68,3 +68,12 @@ def test_a_place_that_cannot_be_written_is_refused(home: Any, tmp_path: Path) ->
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write_example("two_books", tmp_path / "file")
+
+
+def test_scenarios_that_share_tables_share_a_directory(tmp_path: Path) -> None:
+    for name in ("fund_exhaustion", "fund_exhaustion_socialised"):
+        assert write_example(name, tmp_path).is_file()
+    (tmp_path / "fund_exhaustion" / "accounts.csv").write_text("mine")
+    (tmp_path / "fund_exhaustion_socialised.toml").unlink()
+    with pytest.raises(InputError, match="exists already"):
+        write_example("fund_exhaustion_socialised", tmp_path)

@@ -1,7 +1,7 @@
 """What the shipped cascades are there to show: small runs, and the sign of each story.
 
-The paths are few, so only what is far from any doubt at this size is asserted; the horizons are
-those of the files, since a cascade needs time to begin.
+The paths are few, so only what is far from any doubt at this size is asserted; horizons are those
+of the files where nothing else is said, since a cascade needs time to begin.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import xarray as xr
 import stress
 from stress.book.ladder import MOVES, liquidation_ladder
 from stress.scenario.build import build_setting, load_book
+from stress.types import Mode
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "scenarios"
 PATHS = 64
@@ -23,9 +24,13 @@ PATHS = 64
 
 
 @cache
-def result(name: str, paths: int = PATHS) -> xr.DataTree:
+def result(name: str, mode: Mode | None = None, horizon: str | None = None) -> xr.DataTree:
     """Run a shipped scenario with few paths; its worlds and variants are those of the file."""
-    return stress.run(SCENARIOS / f"{name}.toml", paths=paths)
+    scenario = stress.load_scenario(SCENARIOS / f"{name}.toml", paths=PATHS, mode=mode)
+    if horizon is not None:
+        simulation = scenario.simulation.model_copy(update={"horizon": horizon})
+        scenario = scenario.model_copy(update={"simulation": simulation})
+    return stress.run(scenario)
 
 
 def book(name: str) -> dict[str, float]:
@@ -79,6 +84,7 @@ def test_the_hedged_are_liquidated_by_the_buying_of_the_shorts() -> None:
     assert float(overshoot.sel(asset="AVAX")) > 5 * float(overshoot.sel(asset="BTC"))
 
 
+@pytest.mark.slow  # two worlds are two kernels: as much to compile as two other tests
 def test_cross_margin_liquidates_fewer_baskets_and_loses_more() -> None:
     found = book("correlated_basket_cascade")
     assert found["cross_minus_isolated"] < -0.1
@@ -106,7 +112,7 @@ def test_shards_close_what_a_leader_would_not() -> None:
 
 def test_planned_risk_is_not_what_stands_behind_a_trade() -> None:
     """Planned is 1 percent; isolated it is a few, and a stop loses about what it says."""
-    tree = stress.run(SCENARIOS / "practice_account.toml", paths=PATHS, mode="isolated")
+    tree = result("practice_account", "isolated", "7d")
     positions = tree["positions"].to_dataset()
     np.testing.assert_allclose(positions["planned_risk"], 0.01, rtol=0.003)
     by_margin = positions["account"].to_numpy() == "margin"

@@ -61,13 +61,14 @@ def pools(seed: int, *, ties: bool = False) -> tuple[Some, Judged]:
 
 
 def required(asset: Any, notional: Any) -> Any:
-    """Return maintenance margins by walking through the tiers, one position after the other."""
+    """Return maintenance margins tier by tier: the part of a notional in each at its rate."""
+    top = np.append(FLOOR[:, 1:], np.full((len(FLOOR), 1), np.inf), axis=1)
     total = np.zeros(np.shape(notional))
-    for at in np.ndindex(total.shape):
-        floors = [*FLOOR[asset[at]], np.inf]
-        for tier, rate in enumerate(RATE[asset[at]]):
-            if notional[at] > floors[tier]:
-                total[at] += rate * (min(notional[at], floors[tier + 1]) - floors[tier])
+    for tier in range(FLOOR.shape[1]):
+        low = FLOOR[asset, tier]
+        some = notional > low
+        part = np.minimum(notional, top[asset, tier]) - np.where(some, low, 0.0)
+        total += np.where(some, RATE[asset, tier] * part, 0.0)
     return total
 
 

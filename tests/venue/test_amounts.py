@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -22,9 +22,9 @@ from .slow import FLOOR, MARKS, PAIRS, RATE, SLOTS, TAU, pools, required, surplu
 
 Floats = NDArray[np.float64]
 ORDERS: list[Order] = [LargestLoss(), LargestMargin(), LargestNotional()]
-FEES = st.sampled_from([0.0, 0.004, 0.015, 0.04])
+FEES = st.sampled_from([0.0, 0.0041, 0.016, 0.04])
 BUFFERS = st.sampled_from([0.0, 0.05, 0.5])
-QUICK: Any = {"max_examples": 25, "deadline": None}
+QUICK: Any = {"max_examples": 10, "deadline": None, "phases": [Phase.explicit, Phase.generate]}
 
 
 @partial(jax.jit, static_argnames="tolerance")
@@ -78,7 +78,7 @@ def least(
     grid = sorted({0.0, *kinks, 1.0})
     for low, high in zip(grid, grid[1:], strict=False):
         if at(high) >= 0:
-            for _ in range(200):
+            for _ in range(50):
                 middle = (low + high) / 2
                 low, high = (low, middle) if at(middle) >= 0 else (middle, high)
             return high
@@ -111,6 +111,38 @@ def test_restore(order: Order) -> None:
                 a_hair_less_is_not(order, pool, pair, found[:, pair], **terms)
 
     check()
+
+
+@pytest.mark.parametrize(("fee", "buffer"), [(0.015, 0.5), (0.0105, 0.05), (0.01, 0.0)])
+def test_a_close_that_frees_what_it_costs(fee: float, buffer: float) -> None:
+    """Where the fee eats what a close in the lowest tier frees, no part is enough: all is closed.
+
+    One position in the second tier, which the tier's floor does not restore. Below it the surplus
+    stands still: no rounding may make a crossing of that.
+    """
+    _, pool = pools(7)
+    notional = np.linspace(2.1e4, 9e4, PAIRS)
+    needs = required(np.zeros(PAIRS, int), notional)
+    # at the floor the surplus is one dollar below 0
+    at_floor = fee * (notional - 2e4) + (1 + buffer) * 200.0
+    held = np.zeros((SLOTS, PAIRS))
+    held[0] = notional
+    lines = (len(RATE[0]), SLOTS, PAIRS)
+    pool = pool._replace(
+        asset=jnp.zeros_like(pool.asset),
+        size=jnp.asarray(held / 100),
+        mark=jnp.full_like(pool.mark, 100.0),
+        notional=jnp.asarray(held),
+        required=jnp.asarray(np.where(held > 0, needs, 0.0)),
+        rate=jnp.broadcast_to(jnp.asarray(RATE[0])[:, None, None], lines),
+        amount=jnp.broadcast_to(tables().requirement_amount[0][:, None, None], lines),
+        equity=jnp.asarray(at_floor - 1.0),
+        total_required=jnp.asarray(needs),
+        total_notional=jnp.asarray(notional),
+    )
+    for order in (LargestLoss(), ProRata()):
+        found = plan(Restore(jnp.asarray(buffer)), order, pool, fee=fee)
+        np.testing.assert_array_equal(found, held / 100)
 
 
 def share_is_enough(pool: Judged, pair: int, closed: Floats, **terms: float) -> bool:
@@ -207,7 +239,7 @@ def test_a_position_at_a_floor_is_in_the_tier_below(above: float, lands: int) ->
     pool = pool._replace(
         **{name: jnp.full_like(getattr(pool, name), value) for name, value in at.items()}
     )
-    left = size - plan(FirstTier(), LargestLoss(), pool)[0]
+    left = size - plan(FirstTier(), LargestLoss(), pool).max(axis=0)
     np.testing.assert_allclose(left * MARKS[0], lands * FLOOR[0, 1], rtol=1e-9, atol=1e-9)
 
 
