@@ -475,16 +475,30 @@ def plain_book(seed: int, case: Case) -> PlainBook:
 
 
 def _put_apart(rng: np.random.Generator, account: PlainAccount) -> None:
-    """Give a second cross position of an asset a margin of its own.
+    """Move a second cross position of an asset to another asset, or give it its own margin.
 
-    Both would come to stand at the floor of one tier: a tie by size that rounding decides.
+    Both would come to stand at the floor of one tier: a tie by size that rounding decides. Where an
+    asset is free the shape of the book stays; four positions need a margin in every book.
     """
-    seen = set()
+    seen: set[int] = set()
     for place, item in enumerate(account.positions):
-        if item.margin is None and item.asset in seen:
-            account.positions[place] = _isolated(rng, item)
-        elif item.margin is None:
-            seen.add(item.asset)
+        free = sorted(set(range(TRADED)) - seen)
+        if item.margin is not None:
+            continue
+        if item.asset in seen and free:
+            ratio = PRICE[free[0]] / PRICE[item.asset]
+            stop = None if item.stop is None else item.stop * ratio
+            item = replace(
+                item,
+                asset=free[0],
+                quantity=item.quantity / ratio,
+                entry=item.entry * ratio,
+                stop=stop,
+            )
+        elif item.asset in seen:
+            item = _isolated(rng, item)
+        account.positions[place] = item
+        seen.add(item.asset)
 
 
 # --- prices ---------------------------------------------------------------------------------------

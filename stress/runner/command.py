@@ -96,6 +96,7 @@ def _table(row: dict[str, Any]) -> str:
     lines = [
         f"{row['name']} ({row['mode']}): {row['accounts']:,} accounts, {row['paths']:,} paths, "
         f"{row['steps']:,} steps in {row['duration_seconds']:.1f} s",
+        *_cascade_lines(row),
         _line("P(liquidated), mean of accounts", row["liquidation_probability"], "{:.3%}"),
         _line("P(any account liquidated)", row["any_liquidation_probability"], "{:.3%}"),
         _line("expected total loss, USD", row["expected_total_loss"], "{:,.0f}"),
@@ -111,6 +112,19 @@ def _table(row: dict[str, Any]) -> str:
         )
     lines.append(f"  report: {Path(row['report'])}")
     return "\n".join(lines)
+
+
+def _cascade_lines(row: dict[str, Any]) -> list[str]:
+    """Return what feedback costs, where it was simulated."""
+    if row["expected_cascade_loss"] is None:
+        return []
+    return [
+        _line("expected cascade loss, USD", row["expected_cascade_loss"], "{:,.0f}"),
+        _line("  value at risk", row["cascade_loss_value_at_risk"], "{:,.0f}"),
+        _line("  expected shortfall", row["cascade_loss_expected_shortfall"], "{:,.0f}"),
+        _line("cascade multiplier", row["cascade_multiplier"], "{:.3f}"),
+        _line("P(insurance fund exhausted)", row["fund_exhaustion_probability"], "{:.3%}"),
+    ]
 
 
 def _line(name: str, three: dict[str, float | None], form: str) -> str:

@@ -267,7 +267,7 @@ def lay_out(case: Case, plain: PlainBook, setting: Setting | None = None, **venu
 
 def _rules(setting: Setting) -> VenueRules:
     venue = setting.venue
-    laws = [build_variant(setting, "float64", law).impact for law in VARIANTS[1:]]  # type: ignore[arg-type]
+    laws = [build_variant(setting, "float64", law).impact for law in VARIANTS[1:]]
     shards = Sharded(jnp.asarray([0, 1, 1, 0], jnp.int32), 2, 2)
     variants = (Variant(laws[0], shards), *(Variant(law, Leader()) for law in laws))
     # funding and shrinking depth are always looked after: their rates and powers may be 0
@@ -328,8 +328,7 @@ def run(
 def filled(prices: Floats) -> Floats:
     """Return prices that stand still after their end, on as many paths as one shape has."""
     missing = STEPS + 1 - prices.shape[1]
-    prices = np.concatenate([prices, np.repeat(prices[:, -1:], missing, axis=1)], axis=1)
-    return prices
+    return np.concatenate([prices, np.repeat(prices[:, -1:], missing, axis=1)], axis=1)
 
 
 def column(outcome: CascadeOutcome, variant: int, path: int = 0) -> CascadeOutcome:
@@ -341,4 +340,4 @@ def column(outcome: CascadeOutcome, variant: int, path: int = 0) -> CascadeOutco
         array = np.asarray(leaf)
         return array[..., at] if array.ndim and array.shape[-1] == columns else array
 
-    return jax.tree.map(of, outcome)  # type: ignore[no-any-return]
+    return jax.tree.map(of, outcome)

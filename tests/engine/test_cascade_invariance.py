@@ -1,4 +1,4 @@
-"""What must not change the cascade: order of accounts, size of the world, and who runs beside it."""
+"""What must not change the cascade: order of accounts, size of the world, company."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ MONEY = ("closed", "overshoot", "drawn", "uncovered", "socialised", "deleveraged
 
 
 def irregular(seed: int, case: Case) -> PlainBook:
-    """Return a book without ties: of two equal positions rounding chooses, once both have traded."""
+    """Return a book without ties: between equals that have traded rounding chooses."""
     book = plain_book(seed, case)
     for number in (9, 10):
         item = book.accounts[number].positions[1]
@@ -318,7 +318,7 @@ def _paths(outcome: CascadeOutcome, order: Sequence[int]) -> CascadeOutcome:
             return leaf[..., np.asarray(order)]
         return leaf
 
-    return jax.tree.map(of, outcome._replace(replay=None))  # type: ignore[no-any-return]
+    return jax.tree.map(of, outcome._replace(replay=None))
 
 
 def _equal(found: CascadeOutcome, expected: CascadeOutcome) -> None:
@@ -329,7 +329,7 @@ def _equal(found: CascadeOutcome, expected: CascadeOutcome) -> None:
 @pytest.mark.parametrize("backstop", ["socialised", "auto-deleverage"])
 def test_a_path_does_not_know_its_place(backstop: str) -> None:
     """Paths in another order: the same digits, and none of them of a neighbour's draws."""
-    case, laid, prices = _company(11, backstop)
+    _case, laid, prices = _company(11, backstop)
     numbers = np.array([3, 500, 7, 8, 2**31, 77, 0, 12])
     order = np.array([5, 2, 7, 0, 6, 1, 3, 4])
     expected = run(laid, prices, numbers=numbers, wobble=0.01)
@@ -342,11 +342,10 @@ def test_a_path_does_not_know_its_place(backstop: str) -> None:
 
 
 def test_another_device_gives_the_same_digits() -> None:
-    case, laid, prices = _company(12, "auto-deleverage")
+    _, laid, prices = _company(12, "auto-deleverage")
     expected = run(laid, prices)
-    device = jax.devices()[5]
-    with jax.default_device(device):
-        case, laid, prices = _company(12, "auto-deleverage")
+    with jax.default_device(jax.devices()[5]):
+        _, laid, prices = _company(12, "auto-deleverage")
         found = run(laid, prices)
     _equal(found, expected)
 

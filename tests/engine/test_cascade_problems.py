@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,7 +11,13 @@ import pytest
 from tests.cascade_books import LAWS
 from tests.engine.cascading import follow
 from tests.problems import PROBLEMS, Problem
-from tests.reference.cascade import PlainAccount, PlainBook, PlainPosition, PlainVenue
+from tests.reference.cascade import (
+    PlainAccount,
+    PlainBook,
+    PlainPosition,
+    PlainVenue,
+    simulate,
+)
 
 SHAPE = {"accounts": 5, "cross": 4, "isolated": 2, "coins": 1, "assets": 4}
 """What every problem is filled up to, so that few kernels are compiled."""
@@ -20,6 +27,65 @@ NOT_COUNTED = {"rounds_run", "largest_unpaid", "tied"}
 
 # overlays, halts and thin markets, are not part of the kernel
 SOLVED = [p for p in PROBLEMS if not (p.venue.halted or p.venue.liquidity)]
+
+
+def on_the_edge() -> Problem:
+    """Two of 1.5 units at 128: MM = 192 / 64 = 3; E = 4 is a call exactly, 4.25 is none.
+
+    Two stops exactly at the price, which does not move: a long's and a short's, at t = 1.
+    """
+    level = [(0.0, 0.015625)]
+    return Problem(
+        name="exactly at the warning and at the stop",
+        why="a call and a stop are not strict",
+        book=PlainBook(
+            [
+                PlainAccount(4.0, [], [PlainPosition(0, 1.5, 128.0)]),
+                PlainAccount(4.25, [], [PlainPosition(0, 1.5, 128.0)]),
+                PlainAccount(64.0, [], [PlainPosition(0, 1.0, 128.0, stop=128.0)]),
+                PlainAccount(64.0, [], [PlainPosition(0, -1.0, 128.0, stop=128.0)]),
+            ]
+        ),
+        venue=PlainVenue(
+            tiers=[level], volatility=[0.8], step=1 / 8760, amount="all", warning=0.75
+        ),
+        prices=[[128.0], [128.0]],
+        expected={
+            "called": [True, False, False, False],
+            "closed_notional": [256],
+            "liquidation_step": [-1] * 4,
+            "equity_end": [4, Fraction("4.25"), 64, 64],
+        },
+    )
+
+
+def a_rest_of_a_rest() -> Problem:
+    """At 90 E = 2^-11: 20 * 2^-11 of notional stay, 1e-5 of what was loaded, not dropped.
+
+    At 90 - 4.5 (1 - 2^-15) E = 2^-26, and 20 * 2^-26 of notional would stay: 3e-5 of what was open,
+    3e-10 of what was loaded. It is dropped, and the price of 10 cannot hurt it.
+    """
+    price = Fraction(90) - Fraction("4.5") * (1 - Fraction(2) ** -15)
+    first = 20 * Fraction(2) ** -11 / 90
+    rest = 20 * Fraction(2) ** -26 / price
+    return Problem(
+        name="a rest of a rest",
+        why="what is dropped is small against the size loaded",
+        book=PlainBook([PlainAccount(100 + 2.0**-11, [], [PlainPosition(0, 10.0, 100.0)])]),
+        venue=PlainVenue(
+            tiers=[[(0.0, 0.05)]], volatility=[0.8], step=1 / 8760, fee=0.0, buffer=0.0
+        ),
+        prices=[[100.0], [90.0], [float(price)], [10.0]],
+        expected={
+            "equity_end": [
+                100 + Fraction(2) ** -11 - 10 * (10 - first) + (first - rest) * (price - 100)
+            ],
+            "liquidation_step": [1],
+        },
+    )
+
+
+SHARPENED = [on_the_edge(), a_rest_of_a_rest()]
 
 
 def filled_book(book: PlainBook) -> tuple[PlainBook, list[int]]:
@@ -115,7 +181,7 @@ def _pools(problem: Problem) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("problem", SOLVED, ids=lambda problem: problem.name)
+@pytest.mark.parametrize("problem", [*SOLVED, *SHARPENED], ids=lambda problem: problem.name)
 def test_problem(problem: Problem) -> None:
     """Every number that is known by hand comes out, to ten digits."""
     compared = set(problem.expected) - NOT_COUNTED
@@ -124,6 +190,15 @@ def test_problem(problem: Problem) -> None:
     for name in sorted(compared):
         known = np.array(problem.expected[name], np.float64)
         assert found[name] == pytest.approx(known, rel=1e-10, abs=1e-9), name
+
+
+@pytest.mark.parametrize("problem", SHARPENED, ids=lambda problem: problem.name)
+def test_twin_solves_them_too(problem: Problem) -> None:
+    """As it solves the others."""
+    result = simulate(problem.book, problem.venue, problem.prices)
+    for name, value in problem.expected.items():
+        known = [float(number) for number in value]
+        assert getattr(result, name) == pytest.approx(known, rel=1e-12, abs=1e-11), name
 
 
 def test_only_overlays_are_left_out() -> None:

@@ -24,11 +24,12 @@ Floats = NDArray[np.float64]
 ORDERS: list[Order] = [LargestLoss(), LargestMargin(), LargestNotional()]
 FEES = st.sampled_from([0.0, 0.0041, 0.016, 0.04])
 BUFFERS = st.sampled_from([0.0, 0.05, 0.5])
-QUICK: Any = {"max_examples": 10, "deadline": None, "phases": [Phase.explicit, Phase.generate]}
+QUICK: Any = {"max_examples": 10, "deadline": None, "phases": [Phase.generate], "derandomize": True}
 
 
-@partial(jax.jit, static_argnames="tolerance")
+@partial(jax.jit, static_argnames=("kinds", "tolerance"))
 def _plan(
+    kinds: tuple[type, type],
     amount: Amount,
     order: Order,
     pool: Judged,
@@ -44,7 +45,8 @@ def plan(
     amount: Amount, order: Order, pool: Judged, *, own: Any = True, fee: float = 0.0
 ) -> Floats:
     mine = jnp.broadcast_to(jnp.asarray(own), pool.size.shape) & pool.is_open
-    return np.asarray(_plan(amount, order, pool, mine, jnp.asarray(fee), tables(), TAU))
+    kinds = type(amount), type(order)
+    return np.asarray(_plan(kinds, amount, order, pool, mine, jnp.asarray(fee), tables(), TAU))
 
 
 def turns(order: Order, pool: Judged, pair: int, own: NDArray[np.bool_]) -> list[int]:

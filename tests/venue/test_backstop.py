@@ -248,7 +248,7 @@ def test_socialised() -> None:
         item = book.accounts[number].positions[0]
         item.asset, item.quantity, item.entry = 0, quantity, 128.0
     # a pool gains or loses as a whole: 1,000 up and 2,000 down
-    first, second = book.accounts[9].positions
+    _first, second = book.accounts[9].positions
     second.asset, second.quantity, second.entry = 1, 1.0, 62_000.0
     laid = lay_out(Case(), book)
     marks = np.repeat(np.array(PRICE)[:, None], COLUMNS, axis=1)

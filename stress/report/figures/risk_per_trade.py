@@ -34,12 +34,14 @@ def planned(tree: xr.DataTree) -> Array:
     return np.full(data.sizes["position"], np.nan)
 
 
-def riskiest_trades(tree: xr.DataTree, most: int | None = MOST_TRADES) -> NDArray[np.intp]:
+def riskiest_trades(
+    tree: xr.DataTree, most: int | None = MOST_TRADES, name: str = "effective_risk_mean"
+) -> NDArray[np.intp]:
     """Return the positions that lose most beyond their plan, then those without a plan.
 
-    ``most`` is how many, None for all that have an effective risk.
+    ``most`` is how many, None for all that have an effective risk; ``name`` is its variable.
     """
-    effective = numbers(dataset(tree, "positions"), "effective_risk_mean")
+    effective = numbers(dataset(tree, "positions"), name)
     beyond = effective - planned(tree)
     order = np.lexsort((-np.nan_to_num(effective), -np.nan_to_num(beyond), np.isnan(beyond)))
     return order[~np.isnan(effective[order])][:most]

@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 from stress.report import figures
 from stress.report.figures.risk_per_trade import MOST_TRADES, planned, riskiest_trades
 from stress.report.figures.shares import share
-from stress.report.read import dataset, estimates, has_values, labels, numbers
+from stress.report.read import (
+    dataset,
+    estimates,
+    has_values,
+    labels,
+    numbers,
+    world_name,
+    worlds,
+)
 from stress.report.section import Cell, Column, Content, Drawing, Section, Table
 from stress.report.text import joined, plural
 
@@ -53,8 +61,23 @@ def _verdicts(tree: xr.DataTree) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _table(tree: xr.DataTree) -> Table:
-    data, order = dataset(tree, "positions"), riskiest_trades(tree)
+def _tables(tree: xr.DataTree) -> tuple[Table, ...]:
+    """Return a table for each margin mode that was run and has liquidations, the main one first."""
+    modes = worlds(tree, "positions", "effective_risk_mean")
+    found = []
+    for mode, variable in modes.items():
+        if has_values(tree, "positions", variable):
+            under = f", {world_name(mode)}" if len(modes) > 1 else ""
+            found.append(_table(tree, variable.removesuffix("effective_risk_mean"), under))
+    return tuple(found)
+
+
+def _table(tree: xr.DataTree, prefix: str, under: str) -> Table:
+    """Return the table of a world, whose variables carry a prefix."""
+    mean, shortfall, count = (
+        f"{prefix}effective_risk_{what}" for what in ("mean", "shortfall", "paths")
+    )
+    data, order = dataset(tree, "positions"), riskiest_trades(tree, name=mean)
     names, owners, plan = labels(data, "position"), labels(data, "account"), planned(tree)
     columns = [
         Column("Position"),
@@ -62,11 +85,11 @@ def _table(tree: xr.DataTree) -> Table:
         Column("Planned risk", "percent"),
         Column("Effective risk, mean", "percent"),
     ]
-    parts = [estimates(data, "effective_risk_mean")]
-    if "effective_risk_shortfall" in data:
+    parts = [estimates(data, mean)]
+    if shortfall in data:
         columns.append(Column("Expected shortfall, 99\u00a0%", "percent"))
-        parts.append(estimates(data, "effective_risk_shortfall"))
-    paths = numbers(data, "effective_risk_paths") if "effective_risk_paths" in data else None
+        parts.append(estimates(data, shortfall))
+    paths = numbers(data, count) if count in data else None
     if paths is not None:
         columns.append(Column("Paths", "number"))
     rows: list[tuple[Cell, ...]] = [
@@ -79,9 +102,9 @@ def _table(tree: xr.DataTree) -> Table:
         )
         for index in order.tolist()
     ]
-    total = int((~np.isnan(numbers(data, "effective_risk_mean"))).sum())
+    total = int((~np.isnan(numbers(data, mean))).sum())
     some = f"The {MOST_TRADES} of {total:,} positions" if total > MOST_TRADES else "Positions"
-    return Table(f"{some} that lose most beyond their plan", tuple(columns), tuple(rows))
+    return Table(f"{some} that lose most beyond their plan{under}", tuple(columns), tuple(rows))
 
 
 def _content(tree: xr.DataTree) -> Content:
@@ -99,7 +122,7 @@ def _content(tree: xr.DataTree) -> Content:
                 "strokes), as a share of the account's equity at the start.",
             ),
         ),
-        tables=(_table(tree),),
+        tables=_tables(tree),
         notes=(
             "Planned risk: what the position's stop would lose from the starting mark, or else its "
             "margin as an isolated one. Effective risk: what the whole account has lost by the end "
