@@ -228,7 +228,7 @@ def _settle(with_: Trading, state: State, acting: Acting, after: jax.Array) -> S
         return ledger._replace(cash=moved.at[from_, column].set(0, mode="drop"))
 
     def record(carry: _Owed, numbers: jax.Array, valid: jax.Array) -> _Owed:
-        ledger, bankrupt, deficits, counts = carry
+        ledger, bankrupt, deficits, forgiven = carry
         pool, column = pairs(numbers, valid)
         here = jnp.minimum(column, columns - 1)
         cash = ledger.cash[pool, here]
@@ -236,32 +236,33 @@ def _settle(with_: Trading, state: State, acting: Acting, after: jax.Array) -> S
         owes = is_empty(ledger, pool, here) & (cash < 0) & (coins <= 0).all(axis=0)
         deficit = jnp.where(owes, -cash, 0)
         which = jnp.where(owes, pool, holdings.pools)
-        counted = deficit > holdings.deficit_counted[pool]
-        broke = jnp.where(counted, pool, holdings.pools)
+        limit = holdings.deficit_counted[pool]
+        broke = jnp.where(deficit > limit, pool, holdings.pools)
         return (
             ledger._replace(cash=ledger.cash.at[which, column].set(0, mode="drop")),
             bankrupt.at[broke, column].set(True, mode="drop"),
             deficits.at[column].add(deficit, mode="drop"),
-            counts.at[column].max(counted, mode="drop"),
+            forgiven.at[column].add(jnp.where(owes, limit, 0), mode="drop"),
         )
 
     ledger = state.ledger
     if holdings.has_isolated:
         ledger = each_chunk(count, chunk, hand_over, ledger)
-    none = jnp.zeros(ledger.fund.shape, bool)
-    owed = (ledger, state.fates.bankrupt, jnp.zeros_like(ledger.fund), none)
-    ledger, bankrupt, deficits, counts = each_chunk(count, chunk, record, owed)
+    nothing = jnp.zeros_like(ledger.fund)
+    owed = (ledger, state.fates.bankrupt, nothing, nothing)
+    ledger, bankrupt, deficits, forgiven = each_chunk(count, chunk, record, owed)
     state = state._replace(ledger=ledger, fates=state.fates._replace(bankrupt=bankrupt))
-    state = _pay(with_, state, deficits, counts, after)
+    state = _pay(with_, state, deficits, forgiven, after)
     return _redraw(with_, state, acting)
 
 
 def _pay(
-    with_: Trading, state: State, deficits: jax.Array, counts: jax.Array, after: jax.Array
+    with_: Trading, state: State, deficits: jax.Array, forgiven: jax.Array, after: jax.Array
 ) -> State:
     """Pay (columns,) deficits out of the fund, then out of the backstop.
 
-    Rounding alone does not exhaust a fund: ``counts`` says where a pool is bankrupt by it.
+    Rounding alone does not exhaust a fund: only what is left unpaid above ``forgiven`` does. After
+    a deleveraging pools owe what the fund has promised them, give or take a rounding.
     """
     backstop, tally = with_.rules.backstop, state.tally
     paid = jnp.minimum(jnp.maximum(state.ledger.fund, 0), deficits)
@@ -278,7 +279,7 @@ def _pay(
         ledger, shared, watch = only_if((unpaid > 0).any(), share, (ledger, shared, watch))
     tally = tally._replace(
         drawn=tally.drawn + paid,
-        exhausted=tally.exhausted | ((unpaid > 0) & counts),
+        exhausted=tally.exhausted | (unpaid > forgiven),
         socialised=tally.socialised + shared,
         uncovered=tally.uncovered + (unpaid - shared),
     )

@@ -50,10 +50,14 @@ class Lists(NamedTuple):
 
 
 class _Round(NamedTuple):
-    """A round: how many there were, whether anybody acted in the last one, and the state."""
+    """A round: how many there were, whether anybody acted in the last one, and the state.
+
+    ``pressed`` (columns,): whether it had more to do than to pay debts of one rounding error.
+    """
 
     number: jax.Array
     going: jax.Array
+    pressed: jax.Array
     state: State
     lists: Lists
 
@@ -234,17 +238,19 @@ def liquidate(with_: Trading, state: State, moment: Moment, lists: Lists) -> tup
         lists = round_.lists
         doubts = Acting(*doubtful(state.watch, with_.holdings, views, lists.doubts.slots))
         first = round_.number == 0
-        state, acting, short = _decide(
+        state, acting, short, pressed = _decide(
             with_, state, doubts, lists.acting, now, views, moment.number, first
         )
         state = _deleverage(with_, state, short, now)
         state = only_if(
             acting.length > 0, lambda state: trade(with_, state, acting, with_.rules.fee), state
         )
-        return _Round(round_.number + 1, acting.length > 0, state, Lists(doubts, acting))
+        going = acting.length > 0
+        return _Round(round_.number + 1, going, pressed, state, Lists(doubts, acting))
 
     zero = jnp.zeros((), jnp.int32)
-    start = _Round(zero, jnp.ones((), bool), state, lists)
+    calm = jnp.zeros(state.ledger.fund.shape, bool)
+    start = _Round(zero, jnp.ones((), bool), calm, state, lists)
     end = jax.lax.while_loop(going_on, one_round, start)
     return _count_exhausted(with_, end, moment)
 
@@ -252,19 +258,10 @@ def liquidate(with_: Trading, state: State, moment: Moment, lists: Lists) -> tup
 def _count_exhausted(with_: Trading, end: _Round, moment: Moment) -> tuple[State, Lists]:
     """Count the paths on which a pool is in breach, or selling coins, after the last round."""
     ran_out = end.going & (end.number == with_.rules.rounds)
-    tally = end.state.tally
 
     def look_again(carry: tuple[State, Lists]) -> tuple[State, Lists]:
         state, lists = carry
-        acting = lists.acting
-
-        def note_column(ran: jax.Array, numbers: jax.Array, valid: jax.Array) -> jax.Array:
-            _, _, column = _listed(with_, state, acting, numbers, valid)
-            return ran.at[column].set(True, mode="drop")
-
-        none = jnp.zeros(tally.rounds_exhausted.shape, bool)
-        chunk = exact_chunk(with_.holdings)
-        ran = each_chunk(acting.length, chunk, note_column, none)
+        none, chunk = jnp.zeros_like(end.pressed), exact_chunk(with_.holdings)
         state = _watched(with_, state, moment)
         now = with_.marks(state.market.log_marks(with_.rules))
         doubts = Acting(*doubtful(state.watch, with_.holdings, now[None], lists.doubts.slots))
@@ -275,14 +272,13 @@ def _count_exhausted(with_: Trading, end: _Round, moment: Moment) -> tuple[State
             some = gather(with_.holdings, state.ledger, pool, here[0])
             at = judge(some, now[some.asset, here], now[some.coin_asset, here], with_.rules.tables)
             broken = in_breach(at.equity, at.total_required, at.total_notional, with_.tolerance)
-            # a debt of one rounding error is not worth a round
-            sells = _sells(some) & (-some.cash > with_.holdings.deficit_counted[pool])
+            sells = _sells_for_more_than_rounding(with_.holdings, some, pool)
             return left.at[column].max(broken | sells, mode="drop")
 
         left = each_chunk(doubts.length, chunk, ask, none)
-        counted = state.tally.rounds_exhausted + (left & ran).astype(jnp.int32)
+        counted = state.tally.rounds_exhausted + (left & end.pressed).astype(jnp.int32)
         state = state._replace(tally=state.tally._replace(rounds_exhausted=counted))
-        return state, Lists(doubts, acting)
+        return state, Lists(doubts, lists.acting)
 
     return only_if(ran_out, look_again, (end.state, end.lists))
 
@@ -290,6 +286,11 @@ def _count_exhausted(with_: Trading, end: _Round, moment: Moment) -> tuple[State
 def _sells(some: Some) -> jax.Array:
     """Return (pairs,) whether a pool is out of positions, owes and holds coins."""
     return (some.cash < 0) & (some.quantity == 0).all(axis=0) & (some.coin_quantity > 0).any(axis=0)
+
+
+def _sells_for_more_than_rounding(holdings: Holdings, some: Some, pool: jax.Array) -> jax.Array:
+    """Return (pairs,) whether a pool sells coins for a debt that counts in rounds exhausted."""
+    return _sells(some) & (-some.cash > holdings.deficit_counted[pool])
 
 
 class _Decided(NamedTuple):
@@ -362,7 +363,7 @@ def _largest_loser(pool: Judged) -> jax.Array:
 
 
 _Firing: TypeAlias = tuple[Ledger, Acting]
-_Deciding: TypeAlias = tuple[Ledger, Fates, Tally, Acting, jax.Array]
+_Deciding: TypeAlias = tuple[Ledger, Fates, Tally, Acting, jax.Array, jax.Array]
 
 
 def _decide(
@@ -374,13 +375,14 @@ def _decide(
     views: jax.Array,
     number: jax.Array,
     first: jax.Array,
-) -> tuple[State, Acting, jax.Array]:
+) -> tuple[State, Acting, jax.Array, jax.Array]:
     """Judge the doubtful pairs; note what is to be closed and sold, and what has happened.
 
     Returns
     -------
     The state, the acting pairs, and (pools, columns) what chosen pools are short of where their net
-    worth is negative; of no size unless the venue deleverages.
+    worth is negative, of no size unless the venue deleverages; and (columns,) whether somebody acts
+    or sells coins for more than a rounding error.
     """
     holdings, rules = with_.holdings, with_.rules
     columns = now.shape[1]
@@ -388,7 +390,7 @@ def _decide(
     shape = state.ledger.cash.shape if rules.backstop.deleverages else (0, 1)
 
     def judge_some(carry: _Deciding, numbers: jax.Array, valid: jax.Array) -> _Deciding:
-        ledger, fates, tally, acting, short = carry
+        ledger, fates, tally, acting, short, pressed = carry
         slots, pool, column = _listed(with_, state, doubts, numbers, valid)
         here = jnp.minimum(column, columns - 1)[None]
         some = gather(holdings, ledger._replace(acted_on=old), pool, here[0])
@@ -426,18 +428,21 @@ def _decide(
             late_steps=tally.late_steps.at[column].add(count.astype(jnp.int32), mode="drop"),
         )
         acting = _append(acting, slots, (decided.acts | sells) & valid)
-        return ledger, fates, tally, acting, short
+        presses = decided.acts | _sells_for_more_than_rounding(holdings, some, pool)
+        pressed = pressed.at[column].max(presses, mode="drop")
+        return ledger, fates, tally, acting, short, pressed
 
     ledger = state.ledger
     if rules.amount.uses_base:
         # who is not even doubtful is not in breach, and nobody acts on it: its liquidation ended
         ledger = ledger._replace(acted_on=jnp.zeros_like(ledger.acted_on))
     none = Acting(buffer.slots, jnp.zeros((), jnp.int32))
-    start = (ledger, state.fates, state.tally, none, jnp.zeros(shape, now.dtype))
-    ledger, fates, tally, acting, short = each_chunk(
+    calm = jnp.zeros(ledger.fund.shape, bool)
+    start = (ledger, state.fates, state.tally, none, jnp.zeros(shape, now.dtype), calm)
+    ledger, fates, tally, acting, short, pressed = each_chunk(
         doubts.length, exact_chunk(holdings), judge_some, start
     )
-    return state._replace(ledger=ledger, fates=fates, tally=tally), acting, short
+    return state._replace(ledger=ledger, fates=fates, tally=tally), acting, short, pressed
 
 
 def _coins_to_sell(some: Some, mark: jax.Array) -> jax.Array:

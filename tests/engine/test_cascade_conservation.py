@@ -274,6 +274,24 @@ def check_pools(batch: Batch) -> None:
         assert not (isolated_rest & (batch.before.ledger.cash != ledger.cash)).any()
 
 
+def check_sales(batch: Batch, found: Account) -> None:
+    """Who owes without a position sells the least that covers it, in file order, no haircut."""
+    holdings, before = batch.laid.holdings, batch.before
+    pool, coin_pool = (np.asarray(getattr(holdings, name))[:-1] for name in ("pool", "coin_pool"))
+    value = marks_of(before)[np.asarray(holdings.coin_asset)[:-1]]
+    held = np.zeros_like(before.ledger.cash)
+    np.add.at(held, pool, np.abs(before.ledger.quantity[:-1]))
+    owed = np.where(held == 0, np.maximum(-before.ledger.cash, 0), 0)
+    if batch.kind != "round":
+        owed = np.zeros_like(owed)
+    for coin, owner in enumerate(coin_pool):
+        worth = before.ledger.coins[coin] * value[coin]
+        expected = np.minimum(worth, owed[owner])
+        sold = found.sold[coin] * value[coin]
+        assert (np.abs(sold - expected) <= 1e-12 * found.scale).all()
+        owed[owner] -= expected
+
+
 def events(batch: Batch, found: Account) -> dict[str, bool]:
     """Return what happened, by name."""
     old, new = batch.before.tally, batch.after.tally
@@ -320,6 +338,7 @@ def test_every_batch_conserves(backstop: str, more: set[str]) -> None:
             found = audit(batch)
             check_fund(batch, found)
             check_pools(batch)
+            check_sales(batch, found)
             happened = events(batch, found)
             seen.update(name for name, yes in happened.items() if yes)
             seen[batch.kind] += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,9 +15,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from stress.engine import rounds
+
+# who pays is settled inside a batch: there is no public face for that
+from stress.engine.batch import Trading, _pay
 from stress.engine.block import Schedule
-from stress.engine.cascade import CascadeOutcome, cascade
+from stress.engine.cascade import CascadeOutcome, _at_start, cascade
 from stress.engine.watch import HEALTHY, Watch, doubtful, no_watch, rebuild, refresh
+from stress.venue.backstop import Socialised
 from stress.venue.holdings import Fates, Holdings, Ledger
 from stress.venue.rules import VenueRules
 from tests.cascade_books import CHOICES, PRICE, Case, plain_book, price_paths
@@ -260,6 +265,25 @@ def test_who_has_traded_is_bounded_anew() -> None:
     assert len(both) > 10
     for pair in both:
         np.testing.assert_allclose(anew[pair], expected[pair], rtol=1e-14)
+
+
+def test_who_pays_for_others_is_looked_at_again() -> None:
+    """The winners' cash falls: a list that was made before is no good any more."""
+    laid = all_kinds(6)
+    rules = replace(laid.rules, backstop=Socialised(), variants=laid.rules.variants[:1])
+    marks = jnp.repeat(jnp.asarray(PRICE)[:, None], PATHS, axis=1)
+
+    @jax.jit
+    def pays(deficit: jax.Array) -> tuple[jax.Array, jax.Array]:
+        with_ = Trading(jnp.asarray(PRICE), laid.holdings, rules, TAU, everyone=False)
+        state = _at_start(with_, PATHS).state
+        state = state._replace(watch=state.watch._replace(stale=jnp.zeros((), bool)))
+        after = _pay(with_, state, deficit, jnp.zeros(PATHS), marks)
+        return after.watch.stale, (after.ledger.cash < state.ledger.cash).any()
+
+    deficit = jnp.zeros(PATHS)
+    assert [bool(of) for of in pays(deficit)] == [False, False]
+    assert [bool(of) for of in pays(deficit.at[3].set(1e5))] == [True, True]
 
 
 # --- no trace in the results ----------------------------------------------------------------------
