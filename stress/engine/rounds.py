@@ -160,6 +160,8 @@ def _top_up(with_: Trading, state: State, doubts: Acting, now: jax.Array) -> Sta
         at = judge(some, now[some.asset, here], now[some.coin_asset, here], rules.tables)
         asks = margin_call(at.equity, at.total_required, at.total_notional, holdings.trigger[pool])
         target = holdings.target[pool]
+        # an account that states no top-up has an infinite target
+        asks = asks & jnp.isfinite(target)
         need = jnp.where(asks, at.total_required / target - at.equity, 0)
         return needs.at[pool, column].set(jnp.maximum(need, 0), mode="drop")
 

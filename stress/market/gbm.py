@@ -14,12 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stress.pytree import register_part
 from stress.types import Floats, Precision
 
 __all__ = ["GeometricBrownianMotion", "symmetric_root"]
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class GeometricBrownianMotion:
     """The model's constants for one step, in the precision of the run.

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from stress.pytree import register_part
 from stress.types import Floats, Integers, Precision
 
 __all__ = ["Along", "GivenPaths", "GivenSource"]
@@ -33,7 +34,7 @@ class Along(NamedTuple):
     level: jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class GivenPaths:
     """The log prices of one block of paths, in the precision of the run.

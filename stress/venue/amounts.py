@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from stress.pytree import register_part
 from stress.venue.judged import Judged, Tables
 from stress.venue.orders import Order
 
@@ -40,7 +41,7 @@ class Amount(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class All:
     """Every position."""
@@ -60,7 +61,7 @@ class All:
         return jnp.where(own, pool.size, 0)
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class FirstPosition:
     """The whole first position in order."""
@@ -80,7 +81,7 @@ class FirstPosition:
         return jnp.where(_first(order.rank(pool), own), pool.size, 0)
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class FirstTier:
     """The first position in order down to the floor of its tier; whole when in the lowest."""
@@ -105,7 +106,7 @@ class FirstTier:
         return jnp.where(_first(order.rank(pool), own), part, 0)
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class Fraction:
     """A fixed fraction of the first position, of its size when the liquidation began.
@@ -142,7 +143,7 @@ class _Walk(NamedTuple):
     unmet: jax.Array
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class Restore:
     """The least that brings the pool to ``E >= (1 + buffer) MM``, position by position in order.
@@ -172,9 +173,16 @@ class Restore:
         """Return the amounts; whole positions where no part of them is enough."""
         if order.together:
             return self._together(pool, own, fee)
-        return self._in_turn(pool, order.rank(pool), own, fee)
+        return self._in_turn(pool, order.rank(pool), own, fee, tolerance)
 
-    def _in_turn(self, pool: Judged, rank: jax.Array, own: jax.Array, fee: jax.Array) -> jax.Array:
+    def _in_turn(
+        self,
+        pool: Judged,
+        rank: jax.Array,
+        own: jax.Array,
+        fee: jax.Array,
+        tolerance: float,
+    ) -> jax.Array:
         target = 1 + self.buffer
 
         def one_position(walk: _Walk) -> _Walk:
@@ -189,6 +197,8 @@ class Restore:
             whole = (rest[None] + rate * notional[None]) - amount
             level = walk.equity[None] - target * whole
             slope = target * rate - fee
+            # a close that frees what it costs: rounding must not make it one that helps
+            slope = jnp.where(jnp.abs(slope) <= tolerance * fee, 0, slope)
             crossing = -level / jnp.where(slope == 0, 1, slope)
             low = jnp.where(slope > 0, crossing, 0).max(axis=0, initial=0.0)
             high = jnp.where(slope < 0, crossing, jnp.where(level < 0, -1, jnp.inf))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from stress.margin import in_breach
+from stress.pytree import register_part
 from stress.venue.holdings import Holdings, Ledger, gather
 from stress.venue.judged import Tables, judge
 
@@ -83,13 +84,13 @@ class _Passive:
         return ledger, jnp.zeros_like(unpaid)
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class Uncovered(_Passive):
     """The deficit is recorded as uncovered loss."""
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class Socialised(_Passive):
     """Pools with positive unrealised profit pay pro rata to it, at most all of it."""
@@ -115,7 +116,7 @@ class Socialised(_Passive):
         return ledger._replace(cash=ledger.cash - gain * share[None]), taken
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class AutoDeleverage(_Passive):
     """Bankrupt positions are closed against the best-ranked winners, at the bankruptcy price."""

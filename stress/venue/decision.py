@@ -12,6 +12,8 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
+from stress.pytree import register_part
+
 __all__ = ["Decision", "Leader", "Sharded"]
 
 
@@ -43,7 +45,7 @@ class Decision(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class Leader:
     """One process judges every pool on one snapshot, ``latency`` steps old."""
@@ -67,7 +69,7 @@ class Leader:
         return jnp.ones((1, assets), bool)
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class Sharded:
     """Assets are dealt to shards; each sees the others' marks ``lag`` steps late.

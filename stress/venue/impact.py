@@ -13,6 +13,8 @@ from typing import Protocol
 import jax
 import jax.numpy as jnp
 
+from stress.pytree import register_part
+
 __all__ = ["Impact", "Linear", "NoImpact", "SquareRoot"]
 
 
@@ -24,7 +26,7 @@ class Impact(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class NoImpact:
     """Forced flow does not move prices."""
@@ -34,7 +36,7 @@ class NoImpact:
         return jnp.zeros_like(flow)
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class Linear:
     """``I = 0.01 V / depth``: ``depth`` (assets,) USD moves the price one percent (Kyle 1985)."""
@@ -46,7 +48,7 @@ class Linear:
         return 0.01 * flow / self.depth[:, None]
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class SquareRoot:
     """``I = sign(V) Y sigma_day sqrt(|V| / adv)`` (Toth et al. 2011, Phys. Rev. X 1, 021006).

@@ -10,6 +10,7 @@ from typing import Protocol
 
 import jax
 
+from stress.pytree import register_part
 from stress.venue.judged import Judged
 
 __all__ = ["LargestLoss", "LargestMargin", "LargestNotional", "Order", "ProRata"]
@@ -26,7 +27,7 @@ class Order(Protocol):
         ...
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class LargestLoss:
     """Most negative unrealised profit first; profitable positions last, smallest profit first."""
@@ -38,7 +39,7 @@ class LargestLoss:
         return pool.profit
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class LargestMargin:
     """Largest maintenance margin first."""
@@ -50,7 +51,7 @@ class LargestMargin:
         return -pool.required
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class LargestNotional:
     """Largest notional first."""
@@ -62,7 +63,7 @@ class LargestNotional:
         return -pool.notional
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class ProRata:
     """All positions together, the same fraction of each."""

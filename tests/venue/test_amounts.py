@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 ORDERS: list[Order] = [LargestLoss(), LargestMargin(), LargestNotional()]
 FEES = st.sampled_from([0.0, 0.0041, 0.016, 0.04])
 BUFFERS = st.sampled_from([0.0, 0.05, 0.5])
-QUICK: Any = {"max_examples": 10, "deadline": None, "phases": [Phase.generate], "derandomize": True}
+QUICK: Any = {"max_examples": 7, "deadline": None, "phases": [Phase.generate], "derandomize": True}
 
 
 @partial(jax.jit, static_argnames=("kinds", "tolerance"))
