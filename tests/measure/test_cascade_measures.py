@@ -173,9 +173,17 @@ class TestLaws:
         world.update(FED_BACK)
         book = {**world.finish()["book"], **cascade.finish()["book"]}
         for name in found["impact"]:
+            if name.endswith("_difference"):
+                continue
             known, law = estimate({"book": book}, "book", name), estimate(found, "impact", name)
             assert np.array_equal(law.value[0], known.value), name
             assert np.array_equal(law.interval[0], known.interval), name
+
+    def test_differences_are_the_last_law_less_the_first(self, found: Findings) -> None:
+        for name in ("expected_total_loss", "expected_cascade_loss", "liquidation_probability"):
+            each = estimate(found, "impact", name)
+            apart = estimate(found, "impact", f"{name}_difference")
+            assert np.isclose(apart.value, each.value[1] - each.value[0], rtol=1e-12), name
 
     def test_merging(self) -> None:
         blocks = [random_block(seed, 3, 40) for seed in range(3)]

@@ -78,7 +78,7 @@ ONLY_CASCADE = {
         "rounds_exhausted",
     },
     "assets": {"price_overshoot_mean", "price_overshoot_quantile"},
-    "groups": {"caused_liquidations", "feedback_liquidations"},
+    "groups": {"caused_liquidations", "feedback_liquidations", "market_liquidations"},
     "book": {
         "expected_cascade_loss",
         "cascade_loss_value_at_risk",

@@ -103,6 +103,7 @@ def write_book(
             **({"collateral": "collateral.csv"} if with_coins else {}),
         },
         "venue": {
+            "amount": "all",
             "fee": fee,
             "haircut": {asset.name: asset.haircut for asset in assets},
             "tiers": {
