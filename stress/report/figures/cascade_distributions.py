@@ -10,19 +10,24 @@ from stress.report.figures.style import BLUE, GREY, ORANGE, VERMILLION, blank, t
 from stress.report.read import Array, dataset, estimates, has, numbers
 from stress.report.text import Kind, level_name, money_unit, shown
 
-__all__ = ["cascade_loss_distribution", "cascade_multiplier_distribution", "fund_draw_distribution"]
+__all__ = [
+    "cascade_loss_distribution",
+    "cascade_multiplier_distribution",
+    "fund_draw_distribution",
+    "money_distribution",
+]
 
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def cascade_loss_distribution(tree: xr.DataTree) -> go.Figure:
     """Draw the paths by what feedback adds to their total loss, with its tail measures."""
-    return _money(tree, "cascade_loss", "loss that feedback adds")
+    return money_distribution(tree, "cascade_loss", "loss that feedback adds")
 
 
 def fund_draw_distribution(tree: xr.DataTree) -> go.Figure:
     """Draw the paths by what the insurance fund pays on them."""
-    return _money(tree, "fund_draw", "paid by the insurance fund")
+    return money_distribution(tree, "fund_draw", "paid by the insurance fund")
 
 
 def cascade_multiplier_distribution(tree: xr.DataTree) -> go.Figure:
@@ -39,7 +44,8 @@ def cascade_multiplier_distribution(tree: xr.DataTree) -> go.Figure:
     return figure
 
 
-def _money(tree: xr.DataTree, name: str, title: str) -> go.Figure:
+def money_distribution(tree: xr.DataTree, name: str, title: str) -> go.Figure:
+    """Draw the paths by an amount of money, with its value at risk and expected shortfall."""
     data = dataset(tree, "distribution")
     edges = numbers(data, f"{name}_edges")
     unit, suffix = money_unit(float(np.nanmax(np.abs(edges), initial=0)))
