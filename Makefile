@@ -11,7 +11,7 @@ run: .venv/installed
 	@$(BIN)/margin-stress run $(SCENARIO)
 
 test: .venv/installed
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: .venv/installed
 	@$(BIN)/python -m pytest -m slow

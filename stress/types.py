@@ -13,11 +13,14 @@ __all__ = [
     "DecisionKind",
     "Deleveraging",
     "MODES",
+    "RESAMPLING",
     "TOLERANCE",
     "Floats",
     "ImpactKind",
     "Integers",
+    "JumpSizes",
     "Mode",
+    "ModelName",
     "Monitoring",
     "Order",
     "Precision",
@@ -32,12 +35,28 @@ Mode: TypeAlias = Literal["as-booked", "cross", "isolated"]
 World: TypeAlias = Mode
 Monitoring: TypeAlias = Literal["step", "bridge"]
 Precision: TypeAlias = Literal["float32", "float64"]
+ModelName: TypeAlias = Literal[
+    "gbm",
+    "student-t",
+    "skewed-t",
+    "jump-diffusion",
+    "garch",
+    "regime",
+    "bootstrap",
+    "filtered-historical",
+    "historical",
+    "given",
+]
+JumpSizes: TypeAlias = Literal["merton", "kou"]
 
 Order: TypeAlias = Literal["largest-loss", "largest-margin", "largest-notional", "pro-rata"]
 Amount: TypeAlias = Literal["restore", "step", "tier", "position", "all"]
 ImpactKind: TypeAlias = Literal["none", "linear", "square-root"]
 Deleveraging: TypeAlias = Literal["none", "socialised", "auto-deleverage"]
 DecisionKind: TypeAlias = Literal["leader", "sharded"]
+
+RESAMPLING: tuple[ModelName, ...] = ("bootstrap", "filtered-historical", "historical")
+"""The models that draw from a price history."""
 
 MODES: tuple[Mode, ...] = ("as-booked", "cross", "isolated")
 

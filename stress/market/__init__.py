@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 
 from stress.types import Integers
 
-__all__ = ["Constant", "ModelSource", "PriceModel"]
+__all__ = ["Constant", "Inside", "ModelSource", "PriceModel", "VaryingInside", "inside"]
 
 
 class PriceModel(Protocol):
@@ -24,7 +25,8 @@ class PriceModel(Protocol):
     def covariance_root(self) -> jax.Array:
         """(assets, assets) root of the covariance of the log returns inside one step.
 
-        Only bridge monitoring reads it; NaN where the model states no variance inside a step.
+        Only bridge monitoring reads it; NaN where the model states no variance inside a step. A
+        model whose covariance differs from step to step also has ``inside``.
         """
         ...
 
@@ -38,6 +40,40 @@ class PriceModel(Protocol):
         ``normals`` is (assets, paths), independent and standard; ``keys`` is (paths,).
         """
         ...
+
+
+class Inside(NamedTuple):
+    """What the Brownian bridges of one step need to know.
+
+    Attributes
+    ----------
+    root
+        (assets, assets, paths) root of the covariance of the step's log return without its jump,
+        or (assets, assets, 1) where it is that of all paths.
+    jump
+        (assets, paths) part of the step's log return that falls at its end, at once; (assets, 1)
+        zeros where there is none.
+    """
+
+    root: jax.Array
+    jump: jax.Array
+
+
+@runtime_checkable
+class VaryingInside(Protocol):
+    """A price model whose steps are not all alike inside: stochastic variance, or jumps."""
+
+    def inside(self, state: Any) -> Inside:
+        """Return what the step was like inside, from the state that ``step`` returned."""
+        ...
+
+
+def inside(model: PriceModel, state: Any) -> Inside:
+    """Return what the step that ended in this state was like inside, whatever the model."""
+    if isinstance(model, VaryingInside):
+        return model.inside(state)
+    root = model.covariance_root
+    return Inside(root[:, :, None], jnp.zeros((model.assets, 1), root.dtype))
 
 
 @runtime_checkable

@@ -13,17 +13,15 @@ from stress.book.display import pool_margins
 from stress.book.notices import starting_notices
 from stress.book.pools import Pools, account_pools
 from stress.book.setting import Setting
-from stress.data.given import open_given
 from stress.engine.block import Rules, Schedule
 from stress.engine.deal import build_world
 from stress.engine.panels import World
 from stress.errors import InputError
 from stress.market import Constant, ModelSource, PriceModel
-from stress.market.gbm import GeometricBrownianMotion
-from stress.market.given import GivenSource
 from stress.measure.block import Ownership
 from stress.measure.timing import TimeGrid
 from stress.measure.world import Grouping, Request
+from stress.runner.market import Clock, market_source
 from stress.runner.plan import cascade_block, fan_block, path_block, time_block
 from stress.scenario.build import build_setting, load_book
 from stress.scenario.cascade import needs_cascade
@@ -214,27 +212,13 @@ def build_market(
     """
     if instead is not None:
         return instead if isinstance(instead, ModelSource) else Constant(instead)
-    precision = scenario.simulation.precision
-    if scenario.market.model == "given":
-        assert scenario.market.file is not None  # the scenario's checks
-        file = open_given(
-            scenario.market.file,
-            assets=setting.assets,
-            price=setting.price,
-            steps=setting.steps,
-            step_days=365.0 * setting.step_years,
-            paths=scenario.simulation.paths,
-        )
-        return GivenSource(file.read, setting.price, precision)
-    return Constant(
-        GeometricBrownianMotion.build(
-            volatility=setting.volatility,
-            drift=setting.drift,
-            correlation=setting.correlation,
-            step_years=setting.step_years,
-            precision=precision,
-        )
+    clock = Clock(
+        setting.step_years,
+        setting.steps,
+        scenario.simulation.paths,
+        scenario.simulation.precision,
     )
+    return market_source(scenario.market, clock)
 
 
 def _aliases(book: Book, worlds: tuple[Mode, ...]) -> dict[Mode, Mode]:

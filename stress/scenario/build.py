@@ -17,7 +17,7 @@ from stress.scenario.durations import YEAR_SECONDS, duration_seconds
 from stress.scenario.schema import Decision, MarginLevel, Scenario, Venue
 from stress.types import Floats, Integers
 
-__all__ = ["build_setting", "load_book"]
+__all__ = ["build_setting", "correlation_matrix", "load_book"]
 
 
 def build_setting(scenario: Scenario) -> Setting:
@@ -34,7 +34,7 @@ def build_setting(scenario: Scenario) -> Setting:
         price=_by_asset(market.price, assets),
         volatility=_by_asset(market.volatility, assets),
         drift=_by_asset(market.drift, assets),
-        correlation=_correlation(market.correlation),
+        correlation=correlation_matrix(market.correlation),
         haircut=_by_asset(venue.haircut, assets),
         tier_floor=floor,
         tier_rate=rate,
@@ -136,7 +136,8 @@ def _shard(decision: Decision, assets: tuple[str, ...]) -> Integers:
     return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
 
 
-def _correlation(rows: tuple[tuple[float, ...], ...]) -> Floats:
+def correlation_matrix(rows: tuple[tuple[float, ...], ...]) -> Floats:
+    """Return (assets, assets) the matrix of checked rows, exactly symmetric."""
     matrix = np.array(rows, dtype=np.float64)
     # the checks forgive an asymmetry in the tenth digit, a factorisation may not
     matrix = (matrix + matrix.T) / 2

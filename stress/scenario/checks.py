@@ -13,9 +13,10 @@ from stress.data.tables import suggestion
 from stress.errors import InputError, ending
 from stress.scenario.cascade import check_bridge, funding_steps
 from stress.scenario.durations import duration_seconds
+from stress.scenario.models import MODEL_TABLES
 from stress.scenario.problems import shown
 from stress.scenario.schema import Calibration, MarginLevel, Market, Scenario, Venue
-from stress.types import Floats
+from stress.types import RESAMPLING, Floats
 
 __all__ = [
     "check_book",
@@ -34,6 +35,8 @@ _LEAST_EIGENVALUE = -1e-8
 
 _MOST_STEPS = 10_000_000
 """A century of five-minute steps: more is a slip of the unit."""
+
+_FILES = {"file": "netCDF file of the paths", "history": "CSV or Parquet file of the prices"}
 
 File = str | PathLike[str] | None
 
@@ -73,15 +76,25 @@ def _seconds_text(seconds: object) -> str:
 
 
 def check_file(market: Market, file: File) -> None:
-    """Refuse given prices without their file, and the file without them."""
-    if (market.model == "given") == (market.file is not None):
-        return
-    if market.file is None:
-        rule, remedy = 'is missing, but model is "given"', "name the netCDF file of the paths"
-    else:
-        rule = f'no file is read by model "{market.model}"'
-        remedy = 'set market.model = "given", or remove the key market.file'
-    raise InputError(rule, file=file, key="market.file", remedy=remedy)
+    """Refuse a model without the file that it reads, and a file or table that it does not read."""
+    reads = {"file": market.model == "given", "history": market.model in RESAMPLING}
+    for key, needed in reads.items():
+        stated = getattr(market, key) is not None
+        if stated == needed:
+            continue
+        rule = f'no {key} is read by model "{market.model}"'
+        remedy = f"remove the key market.{key}, or choose a model that reads it"
+        if needed:
+            rule, remedy = f'is missing, but model is "{market.model}"', f"name the {_FILES[key]}"
+        raise InputError(rule, file=file, key=f"market.{key}", remedy=remedy)
+    for name in MODEL_TABLES:
+        if name != market.model and getattr(market, name.replace("-", "_")) is not None:
+            raise InputError(
+                f'has no effect with model "{market.model}"',
+                file=file,
+                key=f"market.{name}",
+                remedy=f'set market.model = "{name}", or remove the table',
+            )
 
 
 def check_known(market: Market, venue: Venue, file: File) -> None:

@@ -16,6 +16,7 @@ from stress.scenario.checks import (
     check_known,
     check_scenario,
 )
+from stress.scenario.market import complete_market
 from stress.scenario.presets import with_preset
 from stress.scenario.problems import validated
 from stress.scenario.reserved import check_reserved
@@ -133,6 +134,7 @@ def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
                 update={
                     "calibration": absolute(market.calibration),
                     "file": absolute(market.file),
+                    "history": absolute(market.history),
                 }
             ),
             "book": book.model_copy(update={name: absolute(getattr(book, name)) for name in files}),
@@ -176,17 +178,8 @@ def _check_hashes(scenario: Scenario, folder: Path, files: Mapping[str, Path]) -
 
 
 def _complete(scenario: Scenario) -> Scenario:
-    """Merge the calibration and fill in what is zero, or one, by default."""
-    market = scenario.market
-    if market.calibration is not None:
-        market = _merged(market, _read_calibration(market.calibration), scenario.source)
-    correlation = market.correlation
-    if not correlation and (len(market.assets) == 1 or market.model == "given"):
-        # given paths bring their own: what stands here is read by nobody
-        correlation = tuple(
-            tuple(float(row == column) for column in market.assets) for row in market.assets
-        )
-    drift = _zero_else(market.drift, market.assets)
+    """Merge calibration and history, and fill in what is zero, or one, by default."""
+    market = complete_market(scenario.market, _calibration(scenario.market), scenario.source)
     venue: dict[str, Any] = {"haircut": _zero_else(scenario.venue.haircut, market.assets)}
     funding = scenario.venue.funding
     if funding is not None:
@@ -194,43 +187,20 @@ def _complete(scenario: Scenario) -> Scenario:
         venue["funding"] = funding.model_copy(update={"rate": rate})
     return scenario.model_copy(
         update={
-            "market": market.model_copy(update={"correlation": correlation, "drift": drift}),
+            "market": market,
             "venue": scenario.venue.model_copy(update=venue),
         }
     )
 
 
-def _zero_else(stated: Mapping[str, float], assets: tuple[str, ...]) -> dict[str, float]:
-    return {asset: stated.get(asset, 0.0) for asset in assets}
-
-
-def _read_calibration(file: Path) -> Calibration:
+def _calibration(market: Market) -> Calibration | None:
+    if market.calibration is None:
+        return None
+    file = market.calibration
     calibration = validated(Calibration, _read_toml(file), file)
     check_calibration(calibration, file)
     return calibration
 
 
-def _merged(market: Market, calibration: Calibration, source: Path | None) -> Market:
-    """Return the market with what it does not state itself taken from its calibration."""
-    update: dict[str, Any] = {"as_of": market.as_of or calibration.as_of}
-    for key in ("price", "volatility", "drift"):
-        both = {**getattr(calibration, key), **getattr(market, key)}
-        update[key] = {asset: both[asset] for asset in market.assets if asset in both}
-    if not market.correlation and calibration.correlation:
-        update["correlation"] = _chosen_correlation(market, calibration, source)
-    return market.model_copy(update=update)
-
-
-def _chosen_correlation(
-    market: Market, calibration: Calibration, source: Path | None
-) -> tuple[tuple[float, ...], ...]:
-    for asset in market.assets:
-        if asset not in calibration.assets:
-            raise InputError(
-                f"{market.calibration} has no correlation of {asset}",
-                file=source,
-                key="market.calibration",
-                remedy="state market.correlation for all assets, or leave the asset out",
-            )
-    chosen = [calibration.assets.index(asset) for asset in market.assets]
-    return tuple(tuple(calibration.correlation[i][j] for j in chosen) for i in chosen)
+def _zero_else(stated: Mapping[str, float], assets: tuple[str, ...]) -> dict[str, float]:
+    return {asset: stated.get(asset, 0.0) for asset in assets}

@@ -17,6 +17,7 @@ def input_files(scenario: Scenario) -> dict[str, Path]:
     files = {
         "market.calibration": scenario.market.calibration,
         "market.file": scenario.market.file,
+        "market.history": scenario.market.history,
         "book.accounts": scenario.book.accounts,
         "book.positions": scenario.book.positions,
         "book.collateral": scenario.book.collateral,

@@ -6,27 +6,54 @@ message that refuses a value ("give: ...").
 
 from __future__ import annotations
 
-import json
-from datetime import UTC, date, datetime, time
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    PrivateAttr,
-    Tag,
-    WithJsonSchema,
+from pydantic import AfterValidator, BaseModel, Discriminator, Field, PrivateAttr, Tag
+
+from stress.scenario.fields import (
+    Ascending,
+    Assets,
+    Delay,
+    Duration,
+    FilePath,
+    Filled,
+    Fraction,
+    Inner,
+    List,
+    Matrix,
+    Moment,
+    Name,
+    NotNegative,
+    Positive,
+    Probability,
+    Sha256,
+    Table,
+    checked_name,
+    quoted,
+    refuse,
 )
-from pydantic_core import PydanticCustomError
-
-from stress.scenario.durations import DURATION_PATTERN, DURATION_REMEDY, duration_seconds
-from stress.types import Amount, DecisionKind, ImpactKind, Mode, Monitoring, Order, Precision
+from stress.scenario.models import (
+    Bootstrap,
+    FilteredHistorical,
+    Garch,
+    Historical,
+    JumpDiffusion,
+    Regime,
+    SkewedT,
+    StudentT,
+)
+from stress.types import (
+    Amount,
+    DecisionKind,
+    ImpactKind,
+    Mode,
+    ModelName,
+    Monitoring,
+    Order,
+    Precision,
+)
 from stress.types import Deleveraging as DeleveragingKind
 
 __all__ = [
@@ -42,108 +69,37 @@ __all__ = [
     "json_schema",
 ]
 
-T = TypeVar("T")
-
-
-def _refuse(rule: str, remedy: str) -> PydanticCustomError:
-    # braces of a value must not be read as fields of the template, so the texts travel beside it
-    return PydanticCustomError("rule", "rule", {"rule": rule, "remedy": remedy})
-
-
-def _quoted(text: str) -> str:
-    # escapes what a terminal would obey or not show
-    return json.dumps(text[:60], ensure_ascii=False)
-
-
-def _duration(text: str) -> str:
-    try:
-        duration_seconds(text)
-    except ValueError as error:
-        raise _refuse(f"{error}, got {_quoted(text)}", DURATION_REMEDY) from None
-    return text
-
-
-def _name(text: str) -> str:
-    if not text or text != text.strip() or not text.isprintable():
-        rule = f"a name has text and no blanks around it, got {_quoted(text)}"
-        raise _refuse(rule, "correct the name")
-    return text
-
 
 def _title(text: str) -> str:
-    _name(text)
+    checked_name(text)
     if len(text) > 100 or text[0] in ".-" or any(mark in text for mark in '/\\:*?"<>|'):
-        rule = f"must be usable as the name of a folder, got {_quoted(text)}"
-        raise _refuse(rule, "use at most 100 letters, digits, blanks, dots, dashes")
+        rule = f"must be usable as the name of a folder, got {quoted(text)}"
+        raise refuse(rule, "use at most 100 letters, digits, blanks, dots, dashes")
     return text
-
-
-def _assets(names: tuple[str, ...]) -> tuple[str, ...]:
-    for name in names:
-        if names.count(name) > 1:
-            raise _refuse(f'asset "{name}" stands there twice', "name every asset once")
-        if name == "default":
-            rule = '"default" cannot be an asset, it serves unnamed assets in venue.tiers'
-            raise _refuse(rule, "give the asset another name")
-    return names
-
-
-def _ascending(values: tuple[float, ...]) -> tuple[float, ...]:
-    for low, high in pairwise(values):
-        if not low < high:
-            rule = f"must ascend, got {high:g} after {low:g}"
-            raise _refuse(rule, "sort the list and write each value once")
-    return values
 
 
 def _distinct(modes: tuple[Mode, ...]) -> tuple[Mode, ...]:
     for mode in modes:
         if modes.count(mode) > 1:
-            raise _refuse(f'"{mode}" stands there twice', "name every world once")
+            raise refuse(f'"{mode}" stands there twice', "name every world once")
     return modes
 
 
 def _tier_table(tiers: tuple[Tier, ...]) -> tuple[Tier, ...]:
     if tiers[0].floor != 0:
         rule = f"the first tier must begin at floor 0, got {tiers[0].floor:g}"
-        raise _refuse(rule, "add a tier { floor = 0, rate = ... } in front")
+        raise refuse(rule, "add a tier { floor = 0, rate = ... } in front")
     for low, high in pairwise(tiers):
         if not low.floor < high.floor:
             rule = f"floors must ascend, got {high.floor:g} after {low.floor:g}"
-            raise _refuse(rule, "sort the tiers by floor and write each floor once")
+            raise refuse(rule, "sort the tiers by floor and write each floor once")
         if high.rate < low.rate:
             rule = (
                 f"rates must not fall (a tier table is convex), got {high.rate:g} at floor "
                 f"{high.floor:g} after {low.rate:g}"
             )
-            raise _refuse(rule, f"give floor {high.floor:g} a rate of at least {low.rate:g}")
+            raise refuse(rule, f"give floor {high.floor:g} a rate of at least {low.rate:g}")
     return tiers
-
-
-def _moment(value: object) -> object:
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            rule = f"must be a date and time, got {_quoted(str(value))}"
-            raise _refuse(rule, 'write it like "2026-11-20T00:00:00Z"') from None
-    elif isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime.combine(value, time())
-    if isinstance(value, datetime) and value.tzinfo is None:
-        value = value.replace(tzinfo=UTC)
-    return value
-
-
-def _path(value: object) -> object:
-    if isinstance(value, str):
-        if not value.strip() or "\0" in value:
-            raise _refuse(f"must name a file, got {_quoted(value)}", "give the path of a file")
-        return Path(value)
-    return value
-
-
-def _as_tuple(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _shape(value: object) -> str | None:
@@ -152,38 +108,7 @@ def _shape(value: object) -> str | None:
     return "table" if isinstance(value, (dict, BaseModel)) else None
 
 
-_List: TypeAlias = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
-_Filled: TypeAlias = Annotated[tuple[T, ...], Field(min_length=1), BeforeValidator(_as_tuple)]
-
-Duration: TypeAlias = Annotated[
-    str, AfterValidator(_duration), Field(json_schema_extra={"pattern": DURATION_PATTERN})
-]
-Moment: TypeAlias = Annotated[
-    datetime,
-    BeforeValidator(_moment),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
-]
-FilePath: TypeAlias = Annotated[Path, BeforeValidator(_path)]
-Name: TypeAlias = Annotated[str, AfterValidator(_name)]
-Assets: TypeAlias = Annotated[_Filled[Name], AfterValidator(_assets)]
-Positive: TypeAlias = Annotated[float, Field(gt=0)]
-NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
-Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
-Delay: TypeAlias = Annotated[int, Field(ge=0)]
-Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-Inner: TypeAlias = Annotated[float, Field(gt=0, lt=1)]
-Ascending: TypeAlias = Annotated[_Filled[Inner], AfterValidator(_ascending)]
-Matrix: TypeAlias = _List[_List[float]]
-Sha256: TypeAlias = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class _Table(BaseModel):
-    """A table of the file: frozen, no unknown keys, no silent conversion, no NaN or infinity."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Simulation(_Table):
+class Simulation(Table):
     """How the paths are simulated and what is read off them."""
 
     paths: int = Field(
@@ -220,13 +145,14 @@ class Simulation(_Table):
     )
 
 
-class Market(_Table):
+class Market(Table):
     """The price model, its assets and parameters."""
 
-    model: Literal["gbm", "given"] = Field(
+    model: ModelName = Field(
         default="gbm",
-        description='the price model: "gbm" (correlated geometric Brownian motion) or "given" '
-        "(the paths in market.file)",
+        description='the price model: "gbm" (correlated geometric Brownian motion), "student-t", '
+        '"skewed-t", "jump-diffusion", "garch", "regime", "bootstrap", "filtered-historical", '
+        '"historical" (windows of market.history) or "given" (the paths in market.file)',
     )
     assets: Assets = Field(
         description="names of the assets, each once; they order every list", examples=[["BTC"]]
@@ -256,12 +182,47 @@ class Market(_Table):
         description='with the model "given": path of a netCDF file whose variable `price` (path, '
         "time, asset) holds fundamental prices, USD per unit, time 0 included",
     )
+    history: FilePath | None = Field(
+        default=None,
+        description="path of a CSV or Parquet file with the columns timestamp, asset, close "
+        "[, open, high, low, volume], which the resampling models draw from; it gives price, "
+        "volatility and correlation where neither the scenario nor a calibration does",
+    )
     as_of: Moment | None = Field(
         default=None, description="moment that the prices are of, such as 2026-11-20T00:00:00Z"
     )
+    student_t: StudentT | None = Field(
+        default=None, alias="student-t", description='parameters of the model "student-t"'
+    )
+    skewed_t: SkewedT | None = Field(
+        default=None, alias="skewed-t", description='parameters of the model "skewed-t"'
+    )
+    jump_diffusion: JumpDiffusion | None = Field(
+        default=None,
+        alias="jump-diffusion",
+        description='parameters of the model "jump-diffusion"',
+    )
+    garch: Garch | None = Field(default=None, description='parameters of the model "garch"')
+    regime: Regime | None = Field(default=None, description='parameters of the model "regime"')
+    bootstrap: Bootstrap | None = Field(
+        default=None, description='parameters of the model "bootstrap"'
+    )
+    filtered_historical: FilteredHistorical | None = Field(
+        default=None,
+        alias="filtered-historical",
+        description='parameters of the model "filtered-historical"',
+    )
+    historical: Historical | None = Field(
+        default=None, description='parameters of the model "historical"'
+    )
+
+    @property
+    def table(self) -> Table | None:
+        """The parameters of the model that is chosen; None where it has none."""
+        return getattr(self, self.model.replace("-", "_"), None)
 
 
-class BookFiles(_Table):
+class BookFiles(Table):
     """The files of the book, and the worlds in which it is run."""
 
     accounts: FilePath = Field(
@@ -281,7 +242,7 @@ class BookFiles(_Table):
     mode: Mode = Field(
         default="as-booked", description='the main world: "as-booked", "cross" or "isolated"'
     )
-    compare: Annotated[_List[Mode], AfterValidator(_distinct)] = Field(
+    compare: Annotated[List[Mode], AfterValidator(_distinct)] = Field(
         default=(), description="worlds run beside it on the same paths, each once"
     )
     as_of: Moment | None = Field(
@@ -289,7 +250,7 @@ class BookFiles(_Table):
     )
 
 
-class MarginLevel(_Table):
+class MarginLevel(Table):
     """Liquidation by margin level: equity over notional."""
 
     margin_level: Annotated[float, Field(gt=0, lt=1)] = Field(
@@ -298,7 +259,7 @@ class MarginLevel(_Table):
     )
 
 
-class Tier(_Table):
+class Tier(Table):
     """One row of a maintenance margin table."""
 
     floor: NotNegative = Field(
@@ -310,7 +271,7 @@ class Tier(_Table):
     )
 
 
-class Impact(_Table):
+class Impact(Table):
     """How forced flow moves the mark."""
 
     kind: ImpactKind = Field(
@@ -346,7 +307,7 @@ class Impact(_Table):
     )
 
 
-class Fund(_Table):
+class Fund(Table):
     """The insurance fund."""
 
     balance: NotNegative = Field(
@@ -354,7 +315,7 @@ class Fund(_Table):
     )
 
 
-class Funding(_Table):
+class Funding(Table):
     """Payments between longs and shorts."""
 
     rate: dict[str, float] = Field(
@@ -367,7 +328,7 @@ class Funding(_Table):
     )
 
 
-class Deleveraging(_Table):
+class Deleveraging(Table):
     """What happens to a deficit that nobody pays."""
 
     kind: DeleveragingKind = Field(
@@ -378,7 +339,7 @@ class Deleveraging(_Table):
     )
 
 
-class Decision(_Table):
+class Decision(Table):
     """Who judges the pools, on which marks."""
 
     kind: DecisionKind = Field(
@@ -403,10 +364,10 @@ _Trigger: TypeAlias = Annotated[
     Annotated[Literal["maintenance"], Tag("word")] | Annotated[MarginLevel, Tag("table")],
     Discriminator(_shape, custom_error_type="trigger", custom_error_message="trigger"),
 ]
-_TierTable: TypeAlias = Annotated[_Filled[Tier], AfterValidator(_tier_table)]
+_TierTable: TypeAlias = Annotated[Filled[Tier], AfterValidator(_tier_table)]
 
 
-class Venue(_Table):
+class Venue(Table):
     """The rules of the venue."""
 
     preset: Name | None = Field(
@@ -476,7 +437,7 @@ class Venue(_Table):
     )
 
 
-class Limits(_Table):
+class Limits(Table):
     """Thresholds that the run is held against; each is optional."""
 
     max_account_liquidation_probability: Probability | None = Field(
@@ -509,7 +470,7 @@ class Limits(_Table):
     )
 
 
-class Scenario(_Table):
+class Scenario(Table):
     """A scenario, complete: what `load_scenario` returns has every default filled in.
 
     Two scenarios are equal when they ask for the same: where they were read from and the hashes
@@ -545,7 +506,7 @@ class Scenario(_Table):
         return self.model_dump(exclude={"inputs"}) == other.model_dump(exclude={"inputs"})
 
 
-class Calibration(_Table):
+class Calibration(Table):
     """A market calibration file: estimates by asset, and where they come from."""
 
     schema_version: int = Field(default=1, ge=1, le=1, description="version of the file's form: 1")
@@ -562,6 +523,18 @@ class Calibration(_Table):
     )
     drift: dict[str, float] = Field(default={}, description="drift by asset, per year")
     correlation: Matrix = Field(default=(), description="correlation, one row an asset")
+    adv: dict[str, Positive] = Field(
+        default={}, description="mean volume of the last 30 days by asset, USD a day, above 0"
+    )
+    models: dict[str, dict[str, Any]] = Field(
+        default={}, description="by model: estimates of the keys of its table market.<model>"
+    )
+    standard_errors: dict[str, dict[str, Any]] = Field(
+        default={}, description="by model: standard errors of the same keys"
+    )
+    fits: dict[str, dict[str, Any]] = Field(
+        default={}, description="by model: log-likelihood, information criteria, observations"
+    )
     calibration: dict[str, Any] = Field(default={}, description="where the estimates come from")
 
 

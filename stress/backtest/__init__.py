@@ -1,0 +1,1 @@
+"""Walk-forward tests of price models and liquidation forecasts against what happened."""
