@@ -36,6 +36,7 @@ _LEAST_EIGENVALUE = -1e-8
 _MOST_STEPS = 10_000_000
 """A century of five-minute steps: more is a slip of the unit."""
 
+_READERS = {"file": "given", "history": "historical"}
 _FILES = {"file": "netCDF file of the paths", "history": "CSV or Parquet file of the prices"}
 
 File = str | PathLike[str] | None
@@ -83,7 +84,7 @@ def check_file(market: Market, file: File) -> None:
         if stated == needed:
             continue
         rule = f'no {key} is read by model "{market.model}"'
-        remedy = f"remove the key market.{key}, or choose a model that reads it"
+        remedy = f'set market.model = "{_READERS[key]}", or remove the key market.{key}'
         if needed:
             rule, remedy = f'is missing, but model is "{market.model}"', f"name the {_FILES[key]}"
         raise InputError(rule, file=file, key=f"market.{key}", remedy=remedy)

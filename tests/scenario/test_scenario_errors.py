@@ -894,28 +894,12 @@ def test_a_missing_scenario_is_a_usage_error(case: Any, capsys: pytest.CaptureFi
     assert main(["validate", str(case.folder)]) == 2
 
 
-MODELS = [
-    "student-t",
-    "skewed-t",
-    "jump-diffusion",
-    "garch",
-    "regime",
-    "bootstrap",
-    "filtered-historical",
-    "historical",
-]
 RESERVED = [
-    ("simulation.monitoring", "extremes"),
     ("simulation.estimator", "plain"),
     ("simulation.max_relative_error", 0.1),
-    *[("market.model", model) for model in MODELS],
-    ("market.history", "prices.csv"),
     ("market.max_age", "1d"),
-    ("market.student-t", {"degrees_of_freedom": 4}),
     ("book.max_age", "1d"),
-    ("stress", [{"kind": "shock"}]),
     ("appetite", {"confidence": 0.95}),
-    ("backtest", {"history": "prices.csv"}),
 ]
 
 
