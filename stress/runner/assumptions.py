@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
+from stress.runner.market_words import market_words
 from stress.scenario.presets import load_preset
 from stress.scenario.schema import MarginLevel, Scenario, Venue
 
 __all__ = ["assumptions", "other_law"]
-
-_MARKETS = {
-    "gbm": "Prices follow correlated geometric Brownian motion with constant volatility: no jumps, "
-    "no fat tails, no clustering. Real markets fall faster and more together.",
-    "given": "Fundamental prices are those of the file that the scenario names.",
-}
 
 _AMOUNTS = {
     "restore": "the least that brings equity to {buffer:g} times the maintenance margin is closed, "
@@ -42,7 +37,7 @@ def assumptions(scenario: Scenario) -> tuple[str, ...]:
         else f"Pools are looked at every {simulation.step}; what happens in between is not seen."
     )
     return (
-        _MARKETS[scenario.market.model],
+        *market_words(scenario.market),
         *_impact(venue),
         _liquidation(venue),
         f"The fee of {venue.fee:.2%} of the notional closed goes to the insurance fund, which "
