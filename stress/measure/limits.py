@@ -9,6 +9,7 @@ import numpy as np
 from stress.measure.moments import Estimate
 from stress.measure.world import WorldMeasure
 from stress.scenario.schema import Limits
+from stress.stats.confidence import shared
 from stress.types import Array, Floats
 
 __all__ = ["Judgement", "judge"]
@@ -108,8 +109,8 @@ def _accounts(limits: Limits, measure: WorldMeasure, accounts: tuple[str, ...]) 
     exists = measure.grouping.exists
     if threshold is None or not exists.any():
         return []
-    shared = _bonferroni(measure.request.confidence, int(exists.sum()))
-    estimate = measure.by_account["liquidation"].finish_probability(shared)
+    each = shared(measure.request.confidence, int(exists.sum()))
+    estimate = measure.by_account["liquidation"].finish_probability(each)
     worst = int(np.argmax(np.where(exists, estimate.value, -1.0)))
     lower, upper = estimate.interval[exists].max(axis=0)
     name, value = "max_account_liquidation_probability", float(estimate.value[worst])
@@ -120,8 +121,8 @@ def _groups(limits: Limits, measure: WorldMeasure, groups: tuple[str, ...]) -> l
     """Judge every named group, each at its share of the error."""
     name = "max_group_any_liquidation_probability"
     thresholds = limits.max_group_any_liquidation_probability
-    shared = _bonferroni(measure.request.confidence, len(thresholds))
-    estimate = measure.by_group["any"].finish_probability(shared)
+    each = shared(measure.request.confidence, len(thresholds))
+    estimate = measure.by_group["any"].finish_probability(each)
     judged = []
     for group, threshold in thresholds.items():
         number = groups.index(group)
@@ -131,7 +132,3 @@ def _groups(limits: Limits, measure: WorldMeasure, groups: tuple[str, ...]) -> l
             Judgement(f"{name}.{group}", threshold, value, float(lower), float(upper), group)
         )
     return judged
-
-
-def _bonferroni(confidence: float, statements: int) -> float:
-    return 1 - (1 - confidence) / max(statements, 1)

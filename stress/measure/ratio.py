@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stress.measure.moments import Estimate, Moments
+from stress.stats.confidence import independent
 from stress.stats.probability import normal_quantile
 from stress.types import Floats
 
@@ -50,6 +51,6 @@ class RatioOfSums:
         covariance = (self._sum.variance - above - below) / 2
         # the difference of what nearly cancels may round to below 0
         residual = np.maximum(above - 2 * ratio * covariance + ratio**2 * below, 0.0)
-        error = np.sqrt(residual / max(paths, 1)) / divisor
+        error = np.sqrt(residual / max(independent(float(paths), confidence), 1)) / divisor
         half = normal_quantile(confidence) * (error if paths > 1 else np.full_like(error, np.nan))
         return Estimate(ratio, np.stack([np.maximum(ratio - half, 0.0), ratio + half], axis=-1))

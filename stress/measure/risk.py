@@ -7,6 +7,7 @@ from scipy.special import stdtrit
 
 from stress.measure.moments import Estimate
 from stress.measure.world import Findings, Request
+from stress.stats.confidence import independent
 from stress.stats.tail import expected_shortfall, tail_size
 from stress.types import Array, Floats, Integers
 
@@ -130,7 +131,8 @@ class EffectiveRisk:
         The mean's interval is Student's: a position may have few such paths.
         """
         happened = self.count > 0
-        degrees = np.where(self.count > 1, self.count - 1, np.nan)
+        counted = independent(self.count.astype(np.float64), self.confidence)
+        degrees = np.where(counted > 1, counted - 1, np.nan)
         error = np.sqrt(self.squares / degrees / np.maximum(self.count, 1))
         half = stdtrit(degrees, 0.5 + self.confidence / 2) * error
         mean = np.where(happened, self.mean, np.nan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
+from stress.stats.confidence import design_effect, independent
 from stress.types import Floats
 
 __all__ = ["mean_interval", "normal_quantile", "probability_interval", "wilson"]
@@ -29,7 +30,7 @@ def wilson(estimate: Floats, trials: Floats, confidence: float) -> Floats:
     trials
         (...) number of independent trials, or the effective number.
     confidence
-        Between 0 and 1.
+        Between 0 and 1; with a design effect (``stats.confidence``) the trials count for less.
 
     Returns
     -------
@@ -37,7 +38,8 @@ def wilson(estimate: Floats, trials: Floats, confidence: float) -> Floats:
     no hit in n trials gives an upper bound near z^2 / n (Wilson 1927; Brown, Cai and DasGupta 2001,
     who measure it).
     """
-    p, n = np.broadcast_arrays(np.asarray(estimate, float), np.asarray(trials, float))
+    counted = independent(np.asarray(trials, float), confidence)
+    p, n = np.broadcast_arrays(np.asarray(estimate, float), counted)
     z = normal_quantile(confidence)
     shrink = 1.0 / (1.0 + z**2 / n)
     centre = shrink * (p + z**2 / (2 * n))
@@ -71,7 +73,8 @@ def probability_interval(mean: Floats, variance: Floats, trials: int, confidence
     mean = np.clip(mean, 0.0, 1.0)
     binomial = mean * (1 - mean)
     biased = np.asarray(variance, float) * (trials - 1) / max(trials, 1)
-    trusted = (np.minimum(mean, 1 - mean) * trials >= _FEW_HITS) & (biased > 0)
+    expected = np.minimum(mean, 1 - mean) * independent(float(trials), confidence)
+    trusted = (expected >= _FEW_HITS) & (biased > 0)
     gain = np.where(trusted, binomial / np.where(biased > 0, biased, 1.0), 1.0)
     return wilson(mean, trials * np.maximum(gain, 1.0), confidence)
 
@@ -84,9 +87,13 @@ def mean_interval(mean: Floats, variance: Floats, trials: int, confidence: float
     mean, variance
         (...) mean and sample variance (n - 1) over paths.
     trials
-        Number of paths; one path gives NaN bounds.
+        Number of paths; one path, or what is worth less than two, gives NaN bounds.
     """
-    if trials < 2:
+    counted = independent(float(trials), confidence)
+    if counted < 2:
         return np.full((*np.shape(mean), 2), np.nan)
-    half = normal_quantile(confidence) * np.sqrt(np.asarray(variance) / trials)
+    half = normal_quantile(confidence) * np.sqrt(np.asarray(variance) / counted)
+    if counted < trials:
+        # a sample variance over paths that resemble each other is too small by its mean's own
+        half = half * np.sqrt((1 - 1 / trials) / (1 - design_effect(confidence) / trials))
     return np.stack([mean - half, mean + half], axis=-1)

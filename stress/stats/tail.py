@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import numpy as np
 from scipy.stats import binom
 
+from stress.stats.confidence import design_effect, independent
 from stress.stats.probability import normal_quantile
 from stress.types import Floats, Integers
 
@@ -17,16 +20,22 @@ def quantile_ranks(trials: int, level: float, confidence: float) -> tuple[int, i
     The number of observations not above the true quantile is binomial, so the interval between two
     order statistics covers it with a known probability whatever the distribution (David and
     Nagaraja 2003, section 7.1). A rank of 0 or ``trials + 1`` means that the sample is too small
-    for that bound.
+    for that bound. Where paths have a design effect the ranks are those among as many independent
+    ones as they are worth, spread over all.
 
     Returns
     -------
     (estimate, lower, upper)
     """
     estimate = int(order_rank(np.array(trials), level))
-    tail = (1 - confidence) / 2
-    lower = int(binom.ppf(tail, trials, level))
-    upper = int(binom.ppf(1 - tail, trials, level)) + 1
+    tail, counted = (1 - confidence) / 2, int(independent(float(trials), confidence))
+    lower = int(binom.ppf(tail, counted, level))
+    upper = int(binom.ppf(1 - tail, counted, level)) + 1
+    if counted < trials:
+        effect = design_effect(confidence)
+        beyond = upper > counted
+        lower = min(int(lower * effect), estimate)
+        upper = trials + 1 if beyond else max(min(ceil(upper * effect), trials), estimate)
     return estimate, lower, upper
 
 
@@ -94,8 +103,9 @@ def expected_shortfall(
     mean = beyond.sum(axis=-1) / trials
     second = (beyond**2).sum(axis=-1) / trials
     shortfall = quantile + mean / (1 - level)
-    if trials * (1 - level) < _FEWEST_BEYOND - 1e-9:
+    counted = independent(float(trials), confidence)
+    if counted * (1 - level) < _FEWEST_BEYOND - 1e-9:
         return shortfall, np.stack([bounds[..., 0], np.full(shortfall.shape, np.inf)], axis=-1)
-    variance = np.maximum(second - mean**2, 0.0) / (trials - 1)
+    variance = np.maximum(second - mean**2, 0.0) / (counted - 1)
     half = normal_quantile(confidence) * np.sqrt(variance) / (1 - level)
     return shortfall, np.stack([shortfall - half, shortfall + half], axis=-1)

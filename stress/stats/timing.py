@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import binom
 
+from stress.stats.confidence import design_effect, independent
 from stress.stats.tail import order_rank
 from stress.types import Array, Floats, Integers
 
@@ -25,7 +26,7 @@ def time_quantiles(
     level, confidence
         Between 0 and 1.
     fewest
-        Rows with fewer events get NaN.
+        Rows with fewer independent events get NaN.
 
     Returns
     -------
@@ -37,8 +38,12 @@ def time_quantiles(
     events = running[:, -1]
     side = (1 - confidence) / 2
     estimate = order_rank(events, level)
-    lower = np.nan_to_num(binom.ppf(side, events, level))
-    upper = np.nan_to_num(binom.ppf(1 - side, events, level)) + 1
+    # windows that overlap have the same event: as many count as are worth one each
+    counted = np.floor(independent(events.astype(float), confidence))
+    effect = design_effect(confidence)
+    lower = np.floor(np.nan_to_num(binom.ppf(side, counted, level)) * effect)
+    upper = np.nan_to_num(binom.ppf(1 - side, counted, level)) + 1
+    upper = np.where(upper > counted, events + 1, np.ceil(upper * effect))
     # beyond the smallest or largest event there is only the start or the horizon to name
     values = [
         np.where(
@@ -46,7 +51,7 @@ def time_quantiles(
         )
         for rank in (estimate, lower, upper)
     ]
-    known = [np.where(events >= fewest, value, np.nan) for value in values]
+    known = [np.where(counted >= fewest, value, np.nan) for value in values]
     return known[0], np.stack(known[1:], axis=-1)
 
 

@@ -1,0 +1,140 @@
+"""Filtered historical simulation against a plain twin, and the filter against its recursion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from stress.calibrate.filter import filtered
+from stress.engine.block import Schedule
+from stress.engine.paths import price_paths
+from stress.errors import InputError
+from stress.market.resampled import drawn_rows
+from stress.runner.resampling import resampling_source
+from tests.market.histories import clock, history, market
+
+SEED = 9
+BARS, PATHS = 12, 64
+RETURNS = (
+    np.random.default_rng(11).standard_t(5, (400, 2))
+    * 0.02
+    * np.exp(0.4 * np.sin(np.arange(400) / 15))[:, None]
+)
+WEIGHTS = {
+    "alpha": {"A": 0.05, "B": 0.1},
+    "gamma": {"A": 0.04, "B": 0.0},
+    "beta": {"A": 0.9, "B": 0.8},
+}
+ALPHA, GAMMA, BETA = (np.array(list(each.values())) for each in WEIGHTS.values())
+VARIANCE = 0.6**2 / 365
+
+
+def found_rows() -> Any:
+    return filtered(RETURNS, variance=np.full(2, VARIANCE), alpha=ALPHA, gamma=GAMMA, beta=BETA)
+
+
+class TestFilter:
+    def test_against_a_loop(self) -> None:
+        """The residuals are returns over the recursion's deviation, standardised."""
+        found = found_rows()
+        shocks = RETURNS - RETURNS.mean(axis=0)
+        variance, raw = np.full(2, VARIANCE), []
+        for shock in shocks:
+            raw.append(shock / np.sqrt(variance))
+            weight = ALPHA + GAMMA * (shock < 0)
+            variance = found.omega + weight * shock**2 + BETA * variance
+        raw_array = np.array(raw)
+        expected = (raw_array - raw_array.mean(axis=0)) / raw_array.std(axis=0)
+        np.testing.assert_allclose(found.residuals, expected, atol=1e-10)
+        np.testing.assert_allclose(found.latest, variance, rtol=1e-10)
+
+    def test_moments(self) -> None:
+        residuals = found_rows().residuals
+        np.testing.assert_allclose(residuals.mean(axis=0), 0.0, atol=1e-14)
+        np.testing.assert_allclose(residuals.var(axis=0), 1.0, rtol=1e-13)
+
+    def test_the_recursion_on_its_residuals_has_the_stated_variance(self) -> None:
+        """E[h] = omega + (alpha + gamma k + beta) E[h], k the residuals' own."""
+        found = found_rows()
+        below = np.where(found.residuals < 0, found.residuals**2, 0).mean(axis=0)
+        mean = found.omega / (1 - ALPHA - GAMMA * below - BETA)
+        np.testing.assert_allclose(mean, VARIANCE, rtol=1e-6)
+
+    def test_what_has_no_mean_is_refused(self) -> None:
+        """Nearly all of the second moment is below zero: gamma counts nearly whole."""
+        crash = np.full((400, 1), 0.001)
+        crash[::40] = -0.3
+        with pytest.raises(ValueError, match="must be below 1"):
+            filtered(
+                crash,
+                variance=np.array([VARIANCE]),
+                alpha=np.array([0.01]),
+                gamma=np.array([0.3]),
+                beta=np.array([0.83]),
+            )
+
+
+class TestModel:
+    @pytest.mark.parametrize(("step", "bar_steps"), [("1d", 1), ("6h", 4)])
+    def test_against_a_twin(self, step: str, bar_steps: int) -> None:
+        """Bar by bar and path by path in plain NumPy; bars are sums of their steps."""
+        source = resampling_source(
+            market("filtered-historical", block=2.0, **WEIGHTS),
+            clock(step, steps=BARS * bar_steps),
+            history(RETURNS),
+        )
+        numbers, seed = jnp.arange(PATHS, dtype=jnp.uint32), jnp.asarray(SEED, jnp.uint32)
+        steps = BARS * bar_steps
+        schedule = Schedule(steps=steps, block=steps, monitoring="step", precision="float64")
+        prices = price_paths(source.model, jnp.ones(2), seed, numbers, schedule=schedule)
+        moved = np.diff(np.log(np.asarray(prices)), axis=1)
+        moved = moved.reshape(PATHS, BARS, bar_steps, 2).sum(axis=2)
+        assert source.draw is not None
+        rows = np.asarray(drawn_rows(source.draw, seed, numbers, bars=BARS, bar_steps=bar_steps))
+        found = found_rows()
+        for path in range(PATHS):
+            variance = found.latest
+            for bar in range(BARS):
+                shock = np.sqrt(variance) * found.residuals[rows[bar, path]]
+                np.testing.assert_allclose(moved[path, bar], shock - VARIANCE / 2, atol=1e-12)
+                weight = ALPHA + GAMMA * (shock < 0)
+                variance = found.omega + weight * shock**2 + BETA * variance
+
+    def test_the_first_volatility_may_be_stated(self) -> None:
+        source = resampling_source(
+            market("filtered-historical", initial_volatility={"B": 1.2}, **WEIGHTS),
+            clock("6h"),
+            history(RETURNS),
+        )
+        expected = [found_rows().latest[0], 1.2**2 / 365]
+        np.testing.assert_allclose(source.model.initial, expected, rtol=1e-12)
+        # and with it the typical root of a step, by the correlation of residuals
+        root = np.asarray(source.model.covariance_root)
+        correlation = np.corrcoef(found_rows().residuals.T)
+        spread = np.sqrt(expected) / 2
+        np.testing.assert_allclose(
+            root @ root.T, spread[:, None] * correlation * spread, rtol=1e-10
+        )
+
+    def test_the_variance_inside_a_bar_is_that_of_the_path(self) -> None:
+        source = resampling_source(
+            market("filtered-historical", **WEIGHTS), clock("6h"), history(RETURNS)
+        )
+        state = source.model.init(jnp.arange(3, dtype=jnp.uint32))
+        state = state._replace(variance=jnp.asarray([[1e-4, 4e-4, 9e-4]] * 2))
+        root, jump = source.model.inside(state)
+        for path, variance in enumerate([1e-4, 4e-4, 9e-4]):
+            one = np.asarray(root[:, :, path])
+            np.testing.assert_allclose(np.diag(one @ one.T), variance / 4, rtol=1e-12)
+        assert not np.asarray(jump).any()
+
+    def test_weights_that_explode_name_their_table(self) -> None:
+        # fifteen crashes hold nearly all of the second moment
+        crash = np.full((400, 1), 0.001)
+        crash[::40] = -0.3
+        weights = {"alpha": {"A": 0.01}, "gamma": {"A": 0.3}, "beta": {"A": 0.83}}
+        with pytest.raises(InputError, match=r"market\.filtered-historical"):
+            resampling_source(market("filtered-historical", 1, **weights), clock(), history(crash))
