@@ -7,7 +7,9 @@ quote currency, quantities are in units of the asset, longs positive.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -299,6 +301,8 @@ def plain_bridge(
     correlation: Floats,
     tau: float,
     trigger: float | None = None,
+    scale: Floats | None = None,
+    arrivals: Floats | None = None,
 ) -> Floats:
     """Weight with which each pool has survived until each node: (path, time, pool).
 
@@ -307,28 +311,44 @@ def plain_bridge(
     dt times the mean of ``variance_rate`` at the two ends; a pool of one asset and one barrier uses
     the log price, whose bridge is exact, with variance ``sigma^2 dt``. The weight is 0 from the
     first node that is in breach.
+
+    Where steps differ: ``scale`` (path, step) is what the volatilities are multiplied by in a step;
+    ``arrivals`` (path, step, asset) are the marks at its end before it jumps to the next node.
     """
     count, nodes, _ = paths.shape
     weights = np.ones((count, nodes, len(pools)))
+    scale = np.ones((count, nodes - 1)) if scale is None else scale
+    arrivals = paths[:, 1:] if arrivals is None else arrivals
     for p in range(count):
         for k, pool in enumerate(pools):
             if has_position(pool):
                 weights[p, :, k] = _weights_along(
-                    paths[p], pool, dt, volatilities, correlation, tau, trigger
+                    paths[p],
+                    arrivals[p],
+                    pool,
+                    dt * scale[p] ** 2,
+                    volatilities,
+                    correlation,
+                    tau,
+                    trigger,
                 )
     return weights
 
 
 def _weights_along(
     path: Floats,
+    arrivals: Floats,
     pool: PlainPool,
-    dt: float,
+    dt: Floats,
     volatilities: Floats,
     correlation: Floats,
     tau: float,
     trigger: float | None,
 ) -> Floats:
-    """Survival weight of one pool at the nodes of one path, marks (time, asset); (time,)."""
+    """Survival weight of one pool at the nodes of one path, marks (time, asset); (time,).
+
+    ``dt`` (step,): years of the usual volatility that a step is worth.
+    """
     asset = only_asset(pool)
     barriers = [] if asset is None else liquidation_marks(pool, asset, path.shape[1], trigger)
     weights = np.zeros(len(path))
@@ -338,8 +358,18 @@ def _weights_along(
             break
         if t > 0:
             weight *= _between(
-                path[t - 1], marks, pool, asset, barriers, dt, volatilities, correlation, trigger
+                path[t - 1],
+                arrivals[t - 1],
+                pool,
+                asset,
+                barriers,
+                float(dt[t - 1]),
+                volatilities,
+                correlation,
+                trigger,
             )
+            if excess(pool, marks, trigger) <= 0.0:
+                weight = 0.0
         weights[t] = weight
     return weights
 
@@ -371,3 +401,71 @@ def _between(
         variance_rate(pool, marks, volatilities, correlation, trigger) for marks in (before, after)
     ]
     return crossing_survival(start, end, dt * (rates[0] + rates[1]) / 2.0)
+
+
+def corners(low: Floats, high: Floats) -> Iterator[Floats]:
+    """All marks (asset,) at which each asset stands at its low or its high."""
+    for ends in product(*zip(low.tolist(), high.tolist(), strict=True)):
+        yield np.array(ends)
+
+
+def plain_extremes(
+    paths: Floats,
+    lows: Floats,
+    highs: Floats,
+    pools: list[PlainPool],
+    fee: float,
+    tau: float,
+    warning: float,
+) -> PlainOutcome:
+    """First breach of each pool at the worst corner of each step's bars.
+
+    ``paths``: marks (path, time, asset), the start included, which is looked at as it is. ``lows``,
+    ``highs``: marks (path, step, asset). All corners of a step are tried. A pool is closed at the
+    corner at which its excess is least; what is left is worth what it is at the end of the path.
+    """
+    outcome = plain_step(paths[:, :1], pools, fee, tau, warning)
+    for p in range(len(paths)):
+        for k, pool in enumerate(pools):
+            if has_position(pool) and outcome.step[p, k] < 0:
+                _follow_bars(outcome, p, k, pool, lows[p], highs[p], fee, tau, warning)
+            if outcome.step[p, k] < 0:
+                outcome.equity_end[p, k] = equity(pool, paths[p, -1])
+            elif outcome.step[p, k] == 0:
+                cash, coins, _ = close_whole(pool, paths[p, 0], fee)
+                outcome.equity_end[p, k] = cash + coins_value(coins, paths[p, -1])
+            else:
+                step = outcome.step[p, k] - 1
+                worst = min(
+                    corners(lows[p, step], highs[p, step]), key=lambda at: excess(pool, at, None)
+                )
+                cash, coins, outcome.deficit[p, k] = close_whole(pool, worst, fee)
+                outcome.bankrupt[p, k] = outcome.deficit[p, k] > tau * notional(pool, paths[p, 0])
+                outcome.equity_end[p, k] = cash + coins_value(coins, paths[p, -1])
+                for asset, quantity, _, _ in pool.positions:
+                    outcome.closed_notional[p, k, asset] += abs(quantity) * worst[asset]
+    return outcome
+
+
+def _follow_bars(
+    outcome: PlainOutcome,
+    p: int,
+    k: int,
+    pool: PlainPool,
+    lows: Floats,
+    highs: Floats,
+    fee: float,
+    tau: float,
+    warning: float,
+) -> None:
+    """Writes into ``outcome`` when pool k breaches on path p, and whether it is called before."""
+    for t, (low, high) in enumerate(zip(lows, highs, strict=True)):
+        tried = list(corners(low, high))
+        least = min(excess(pool, marks, None) for marks in tried)
+        outcome.least_excess[p, k] = min(outcome.least_excess[p, k], least)
+        for marks in tried:
+            if maintenance(pool, marks, None) >= warning * equity(pool, marks):
+                outcome.margin_call[p, k] = True
+        if any(in_breach(pool, marks, tau, None) for marks in tried):
+            outcome.step[p, k] = t + 1
+            return
