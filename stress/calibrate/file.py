@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import numpy as np
 import tomli_w
 
+from stress.calibrate.fit import Fitted
 from stress.calibrate.gbm import Calibration, say
+from stress.data.cleaning import Wick
 from stress.data.files import atomically
 from stress.errors import InputError
 
-__all__ = ["SCHEMA_VERSION", "calibration_text", "iso", "stale", "write_calibration"]
+__all__ = ["SCHEMA_VERSION", "calibration_text", "iso", "left_out", "stale", "write_calibration"]
 
 SCHEMA_VERSION = 1
 
@@ -26,10 +29,23 @@ _METHOD = {
     "correlation": "Ledoit-Wolf (2004) shrinkage towards the identity of the standardised returns"
     " of the bars on which every asset has one, unit diagonal",
     "price": "last close of each asset",
+    "adv": "mean of volume times close over the last 30 days, USD a day; volume is taken to be in"
+    " units of the asset",
+    "wicks": "closes of more than 10 local standard deviations that the next bar takes back are"
+    " left out; highs and lows of more than 12 that no neighbour and no other asset confirms are"
+    " clipped",
+    "effective_observations": "common bars over 1 + a third of the mean excess kurtosis: bars of"
+    " normal returns that say as much about a correlation",
+    "models": "maximum likelihood from the common bars, garch from each asset's own history; fits"
+    " give the log-likelihood at each model's maximum, and as it is simulated with the shared"
+    " volatility and correlation; standard errors from the observed information",
 }
 
+_NUMBERS = re.compile(r"\[\s*((?:[-+\d.e]+,\s*)+)\]")
+"""An array of numbers that is spread over lines."""
 
-def calibration_text(calibration: Calibration, version: str) -> str:
+
+def calibration_text(fitted: Fitted, version: str) -> str:
     """Return the calibration file as TOML text.
 
     Parameters
@@ -37,27 +53,33 @@ def calibration_text(calibration: Calibration, version: str) -> str:
     version
         Of this package, for the provenance.
     """
-    head = {
+    base = fitted.base
+    traded = {
+        asset: float(value)
+        for asset, value in zip(fitted.assets, fitted.adv, strict=True)
+        if value > 0
+    }
+    whole = {
         "schema_version": SCHEMA_VERSION,
-        "as_of": iso(calibration.last.max()),
-        "assets": list(calibration.assets),
+        "as_of": iso(base.last.max()),
+        "assets": list(base.assets),
+        "correlation": base.correlation.tolist(),
+        "price": _by_asset(base, base.price),
+        "volatility": _by_asset(base, base.volatility),
+        "volatility_standard_error": _by_asset(base, base.standard_error),
+        "adv": traded,
+        "models": fitted.models,
+        "standard_errors": fitted.standard_errors,
+        "fits": fitted.fits,
+        "calibration": _provenance(fitted, version),
     }
-    tables = {
-        "price": _by_asset(calibration, calibration.price),
-        "volatility": _by_asset(calibration, calibration.volatility),
-        "volatility_standard_error": _by_asset(calibration, calibration.standard_error),
-        "calibration": _provenance(calibration, version),
-    }
-    # tomli_w puts every number of a nested array on a line of its own: a matrix is written here
-    rows = [
-        f"    [{', '.join(repr(float(value)) for value in row)}],"
-        for row in calibration.correlation
-    ]
-    matrix = "\n".join(["correlation = [", *rows, "]"])
-    return f"{tomli_w.dumps(head)}{matrix}\n\n{tomli_w.dumps(tables)}"
+    text = tomli_w.dumps({key: value for key, value in whole.items() if value != {}})
+    # tomli_w puts every number of a nested array on a line of its own: a row of a matrix is one
+    return _NUMBERS.sub(lambda found: f"[{' '.join(found[1].split()).removesuffix(',')}]", text)
 
 
-def _provenance(calibration: Calibration, version: str) -> dict[str, Any]:
+def _provenance(fitted: Fitted, version: str) -> dict[str, Any]:
+    calibration, cleaning = fitted.base, fitted.cleaning
     history = calibration.history
     return {
         "package": f"margin-stress {version}",
@@ -70,14 +92,33 @@ def _provenance(calibration: Calibration, version: str) -> dict[str, Any]:
         "shrinkage": calibration.shrinkage,
         "least_eigenvalue": calibration.least_eigenvalue,
         "rows_out_of_order": history.out_of_order,
-        "notes": stale(calibration),
+        "effective_observations": fitted.effective_observations,
+        "notes": [*stale(calibration), *left_out(fitted)],
         "observations": _by_asset(calibration, calibration.observations),
         "first": _by_asset(calibration, map(iso, calibration.first)),
         "last": _by_asset(calibration, map(iso, calibration.last)),
         "gaps": _by_asset(calibration, calibration.gaps),
         "duplicates_dropped": _by_asset(calibration, history.duplicates),
+        "wicks_removed": _by_asset(calibration, cleaning.counts("close")),
+        "wicks_clipped": _by_asset(calibration, cleaning.counts("high") + cleaning.counts("low")),
+        "wicks": [_described(wick) for wick in cleaning.wicks],
         "method": _METHOD,
     }
+
+
+def _described(wick: Wick) -> dict[str, Any]:
+    told = {
+        "asset": wick.asset,
+        "timestamp": iso(wick.timestamp),
+        "column": wick.column,
+        "found": wick.found,
+    }
+    return told if wick.column == "close" else {**told, "kept": wick.kept}
+
+
+def left_out(fitted: Fitted) -> list[str]:
+    """Return a sentence for each model that was not estimated."""
+    return [f"no {model}: {reason}" for model, reason in fitted.skipped.items()]
 
 
 def stale(calibration: Calibration) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,17 @@ from stress.types import Floats, Integers
 __all__ = ["PriceHistory", "Times", "read_prices"]
 
 _REQUIRED = ("timestamp", "asset", "close")
-_OPTIONAL = ("open", "high", "low", "volume", "source")
-"""Known, so that a whole bar history can be given; only the closes are read."""
+_BARS = ("open", "high", "low", "volume")
+_OPTIONAL = (*_BARS, "source")
+
+_ROUNDING = 1e-6
+"""Relative difference by which a low may stand above, or a high below, its bar's open or close:
+files that round each price by itself differ by no more."""
 
 
 @dataclass(frozen=True)
 class PriceHistory:
-    """Closing prices of some assets on the union of their timestamps.
+    """Prices of some assets on the union of their timestamps.
 
     Attributes
     ----------
@@ -41,6 +45,12 @@ class PriceHistory:
         (assets,) rows of the whole file dropped because they said the same as another one.
     out_of_order
         Rows of the whole file that follow a later timestamp of their own asset; they were sorted.
+    open, high, low
+        (times, assets) USD per unit, positive, low <= open, close <= high but for rounding; NaN
+        where absent. None where the file has no such column.
+    volume
+        (times, assets) traded in a bar, in units of the asset, at least 0; NaN where absent. None
+        where the file has no such column.
     """
 
     source: Path
@@ -50,6 +60,10 @@ class PriceHistory:
     close: Floats
     duplicates: Integers
     out_of_order: int
+    open: Floats | None = None
+    high: Floats | None = None
+    low: Floats | None = None
+    volume: Floats | None = None
 
     def choose(
         self,
@@ -78,14 +92,18 @@ class PriceHistory:
         rows = np.isfinite(close).any(axis=1)
         rows &= self.timestamps >= since if since is not None else True
         rows &= self.timestamps <= until if until is not None else True
-        chosen = PriceHistory(
-            source=self.source,
-            sha256=self.sha256,
+        bars: dict[str, Any] = {
+            name: values[:, columns][rows]
+            for name in _BARS
+            if (values := getattr(self, name)) is not None
+        }
+        chosen = replace(
+            self,
             assets=labels,
             timestamps=self.timestamps[rows],
             close=close[rows],
             duplicates=self.duplicates[columns],
-            out_of_order=self.out_of_order,
+            **bars,
         )
         _refuse_empty(chosen, self)
         return chosen
@@ -95,7 +113,7 @@ def read_prices(path: str | PathLike[str]) -> PriceHistory:
     """Read a tidy price file: timestamp, asset, close [, open, high, low, volume, source].
 
     Rows may stand in any order. A row that repeats another one's timestamp, asset and close is
-    dropped and counted.
+    dropped and counted; of the other columns the row that stands last is kept.
 
     Raises
     ------
@@ -103,8 +121,8 @@ def read_prices(path: str | PathLike[str]) -> PriceHistory:
         There is no such file.
     InputError
         A column is missing or unknown; a timestamp cannot be read or is written unlike the others;
-        a close is not a positive number; two rows contradict each other; there is only one
-        timestamp.
+        a price is not a positive number; a low or a high does not hold its bar's open and close;
+        two rows contradict each other; there is only one timestamp.
     """
     table = read_table(path, _REQUIRED, _OPTIONAL)
     labels = table.text("asset")
@@ -122,17 +140,22 @@ def read_prices(path: str | PathLike[str]) -> PriceHistory:
             key="column timestamp",
             remedy="give a history of many bars",
         )
-    close = np.full((len(timestamps), len(assets)), np.nan)
     duplicates = _duplicates(table, labels, moments, closes, asset_of)
-    close[time_of, asset_of] = closes
+
+    def spread(values: Floats) -> Floats:
+        wide = np.full((len(timestamps), len(assets)), np.nan)
+        wide[time_of, asset_of] = values
+        return wide
+
     return PriceHistory(
         source=table.file.resolve(),
         sha256=_sha256(table.file),
         assets=assets,
         timestamps=timestamps,
-        close=close,
+        close=spread(closes),
         duplicates=duplicates,
         out_of_order=_out_of_order(moments, asset_of),
+        **{name: spread(values) for name, values in _bars(table, labels, closes).items()},
     )
 
 
@@ -146,6 +169,43 @@ def _closes(table: Table, labels: Sequence[str]) -> Floats:
         rule = f"the close of {labels[row]} must be a positive number, got {found}"
         raise table.error(row, "close", rule, "mend the price or remove the row")
     return closes
+
+
+def _bars(table: Table, labels: Sequence[str], closes: Floats) -> dict[str, Floats]:
+    """Return the (rows,) columns of the bars that the file has, checked; NaN in empty cells."""
+    bars = {name: table.numbers(name, optional=True) for name in _BARS if name in table.columns}
+    for name, values in bars.items():
+        least = 0.0 if name == "volume" else np.finfo(np.float64).tiny
+        wrong = np.flatnonzero(values < least)
+        if wrong.size:
+            row = int(wrong[0])
+            kind = "at least 0" if name == "volume" else "a positive number"
+            rule = f"the {name} of {labels[row]} must be {kind}, got {values[row]:g}"
+            raise table.error(row, name, rule, "mend it or leave the cell empty")
+    for name, sign in (("low", 1.0), ("high", -1.0)):
+        for other, inside in (("close", closes), ("open", bars.get("open"))):
+            if name in bars and inside is not None:
+                _check_inside(table, labels, (name, sign, bars[name]), (other, inside))
+    return bars
+
+
+def _check_inside(
+    table: Table,
+    labels: Sequence[str],
+    bound: tuple[str, float, Floats],
+    inside: tuple[str, Floats],
+) -> None:
+    """Refuse a low above, or a high below, another price of its bar; NaN compares as right."""
+    name, sign, values = bound
+    other, prices = inside
+    wrong = np.flatnonzero(sign * (values - prices) > _ROUNDING * prices)
+    if wrong.size:
+        row = int(wrong[0])
+        place = "above" if sign > 0 else "below"
+        rule = (
+            f"the {name} of {labels[row]}, {values[row]:g}, is {place} its {other}, {prices[row]:g}"
+        )
+        raise table.error(row, name, rule, "mend the bar or remove the row")
 
 
 def _number(cell: Any) -> float:

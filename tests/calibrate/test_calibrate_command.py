@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +39,11 @@ def write(folder: Path, rows: list[str], header: str = "timestamp,asset,close") 
     return path
 
 
+def quickly(*names: Any, **options: Any) -> int:
+    """Calibrate no more than what all models share."""
+    return calibrate_command(*names, models=["gbm"], **options)
+
+
 def refusal(capsys: pytest.CaptureFixture[str], prices: Path, *options: str) -> str:
     """The one line that a refused calibration says; nothing may be left behind."""
     before = sorted(prices.parent.iterdir())
@@ -64,7 +70,7 @@ def test_the_file_holds_estimates_and_where_they_come_from(tmp_path: Path) -> No
     found = tomllib.loads(text)
     assert list(found) == [
         *("schema_version", "as_of", "assets", "correlation", "price", "volatility"),
-        *("volatility_standard_error", "calibration"),
+        *("volatility_standard_error", "models", "standard_errors", "fits", "calibration"),
     ]
     assert found["schema_version"] == 1
     assert found["as_of"] == "2024-07-18T00:00:00Z"
@@ -98,7 +104,7 @@ def test_the_file_holds_estimates_and_where_they_come_from(tmp_path: Path) -> No
 def test_the_table_names_every_asset_and_the_path(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calibrate_command(write(tmp_path, price_rows()), tmp_path / "out.toml")
+    quickly(write(tmp_path, price_rows()), tmp_path / "out.toml")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[:4]] == ["asset", "BTC", "ETH", "SOL"]
     assert re.search(r"0\.\d{4}-0\.\d{4} +199 +0", lines[1])
@@ -107,7 +113,7 @@ def test_the_table_names_every_asset_and_the_path(
 
 def test_json_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prices = write(tmp_path, price_rows())
-    calibrate_command(prices, tmp_path / "out.toml", as_json=True)
+    quickly(prices, tmp_path / "out.toml", as_json=True)
     found = json.loads(capsys.readouterr().out)
     file = tomllib.loads((tmp_path / "out.toml").read_text(encoding="utf-8"))
     assert found["file"] == str(tmp_path / "out.toml")
@@ -121,13 +127,13 @@ def test_json_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 def test_the_same_history_gives_the_same_bytes(tmp_path: Path) -> None:
     prices = write(tmp_path, price_rows())
     for name in ("one.toml", "other.toml"):
-        calibrate_command(prices, tmp_path / name)
+        quickly(prices, tmp_path / name)
     assert (tmp_path / "one.toml").read_bytes() == (tmp_path / "other.toml").read_bytes()
 
 
 def test_assets_and_dates_are_chosen(tmp_path: Path) -> None:
     prices = write(tmp_path, price_rows())
-    calibrate_command(
+    quickly(
         prices, tmp_path / "o.toml", assets=["SOL", "BTC"], since="2024-02-01", until="2024-05-31"
     )
     found = tomllib.loads((tmp_path / "o.toml").read_text(encoding="utf-8"))
@@ -140,7 +146,7 @@ def test_until_a_day_takes_that_whole_day(tmp_path: Path) -> None:
     hours = np.datetime64("2024-01-01T00:00") + np.arange(96) * np.timedelta64(1, "h")
     closes = np.exp(np.cumsum(0.01 * np.random.default_rng(1).standard_normal(96)))
     rows = [f"{hour}Z,BTC,{close:.6f}" for hour, close in zip(hours, closes, strict=True)]
-    calibrate_command(write(tmp_path, rows), tmp_path / "o.toml", until="2024-01-02")
+    quickly(write(tmp_path, rows), tmp_path / "o.toml", until="2024-01-02")
     found = tomllib.loads((tmp_path / "o.toml").read_text(encoding="utf-8"))
     assert found["as_of"] == "2024-01-02T23:00:00Z"
 
@@ -149,14 +155,14 @@ def test_an_asset_that_ends_early_is_noted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [row for row in price_rows() if not (",ETH," in row and row > "2024-06")]
-    calibrate_command(write(tmp_path, rows), tmp_path / "o.toml")
+    quickly(write(tmp_path, rows), tmp_path / "o.toml")
     assert "note: ETH ends at 2024-05-31T00:00:00Z, 48 days before" in capsys.readouterr().out
     found = tomllib.loads((tmp_path / "o.toml").read_text(encoding="utf-8"))
     assert len(found["calibration"]["notes"]) == 1
 
 
 def test_an_asset_with_an_odd_name_survives_the_file(tmp_path: Path) -> None:
-    calibrate_command(write(tmp_path, price_rows(60, ("1000.PEPE", "a b"))), tmp_path / "o.toml")
+    quickly(write(tmp_path, price_rows(60, ("1000.PEPE", "a b"))), tmp_path / "o.toml")
     found = tomllib.loads((tmp_path / "o.toml").read_text(encoding="utf-8"))
     assert set(found["volatility"]) == {"1000.PEPE", "a b"}
 
@@ -170,6 +176,13 @@ BAD: dict[str, tuple[list[str], list[str]]] = {
     "constant": (
         [f"{day},XRP,5" for day in np.datetime64("2024-01-01") + np.arange(50)],
         ["XRP does not vary", "--assets"],
+    ),
+    "unit": (
+        [
+            f"{day},XRP,{90000 + i % 7 if i > 20 else 5 + i % 7}"
+            for i, day in enumerate(np.datetime64("2024-01-01") + np.arange(50))
+        ],
+        ["XRP moves by a factor of", "2024-01-22"],
     ),
     "late": (
         [
@@ -200,6 +213,9 @@ def test_a_bad_history_is_refused_in_one_line(
         (["--since", "2024-03-01", "--until", "2024-02-01"], ["--since", "after --until"]),
         (["--since", "2030-01-01"], ["no price of BTC", "--since", "2024-07-18"]),
         (["--since", "2024-07-10"], ["BTC has 8 returns", "longer history"]),
+        (["--models", "garch,student"], ["--models", '"student"', 'did you mean "student-t"?']),
+        (["--models", ","], ["--models", "no model"]),
+        (["--models", "garch", "--until", "2024-03-01"], ["garch cannot", "--models"]),
     ],
 )
 def test_a_bad_option_is_refused_in_one_line(
@@ -228,7 +244,7 @@ def test_an_absent_price_file_is_exit_code_5(
 
 
 def test_a_scenario_takes_its_market_from_the_file(tmp_path: Path) -> None:
-    calibrate_command(write(tmp_path, price_rows()), tmp_path / "market.toml")
+    quickly(write(tmp_path, price_rows()), tmp_path / "market.toml")
     (tmp_path / "accounts.csv").write_text("account,cash\na,100\n")
     (tmp_path / "positions.csv").write_text("account,asset,quantity,entry_price\na,ETH,1,100\n")
     scenario = load_scenario(
@@ -252,7 +268,7 @@ def test_an_output_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     prices = write(tmp_path, price_rows())
     for output in (tmp_path / "none" / "o.toml", tmp_path):
         with pytest.raises(InputError, match="cannot be written") as caught:
-            calibrate_command(prices, output)
+            quickly(prices, output)
         assert str(output) in str(caught.value)
     assert [path.name for path in tmp_path.iterdir()] == ["prices.csv"]
 
@@ -261,5 +277,5 @@ def test_the_price_file_is_not_overwritten(tmp_path: Path) -> None:
     prices = write(tmp_path, price_rows())
     before = prices.read_bytes()
     with pytest.raises(InputError, match="overwrite the price file"):
-        calibrate_command(prices, prices)
+        quickly(prices, prices)
     assert prices.read_bytes() == before

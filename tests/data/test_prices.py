@@ -200,3 +200,50 @@ def test_choosing_assets_and_dates(tmp_path: Path) -> None:
         history.choose(["eth"])
     with pytest.raises(InputError, match=r"no price of BTC, ETH between --since and --until"):
         history.choose(since=np.datetime64("2025-01-01"))
+
+
+BAR = "timestamp,asset,open,high,low,close,volume"
+
+
+def test_bars_become_tables_beside_the_closes(tmp_path: Path) -> None:
+    rows = [f"{DAYS[0]},BTC,1,3,0.5,2,10", f"{DAYS[0]},ETH,5,,4,5,0", f"{DAYS[1]},BTC,2,2,2,2,"]
+    history = read_prices(write(tmp_path, rows, BAR))
+    nan = np.nan
+    np.testing.assert_array_equal(history.open, [[1, 5], [2, nan]])
+    np.testing.assert_array_equal(history.high, [[3, nan], [2, nan]])
+    np.testing.assert_array_equal(history.low, [[0.5, 4], [2, nan]])
+    np.testing.assert_array_equal(history.volume, [[10, 0], [nan, nan]])
+    chosen = history.choose(["ETH"])
+    np.testing.assert_array_equal(chosen.open, [[5]])
+    np.testing.assert_array_equal(chosen.volume, [[0]])
+    closes = read_prices(write(tmp_path, [f"{day},BTC,1" for day in DAYS], name="q.csv"))
+    assert closes.open is closes.high is closes.low is closes.volume is None
+    assert closes.choose(["BTC"]).high is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "column", "parts"),
+    [
+        ("0,3,1,2,1", "open", ("open of BTC", "positive", "got 0")),
+        ("1,-3,1,2,1", "high", ("high of BTC", "positive", "got -3")),
+        ("1,3,1,2,-1", "volume", ("volume of BTC", "at least 0", "got -1")),
+        ("1,3,1,2,inf", "volume", ("must be finite", "inf")),
+        ("1,3,1,2,many", "volume", ("must be a number", "many")),
+        ("2,3,1.5,1,1", "low", ("low of BTC, 1.5, is above its close, 1",)),
+        ("1,3,1.5,2,1", "low", ("low of BTC, 1.5, is above its open, 1",)),
+        ("1,1.5,1,2,1", "high", ("high of BTC, 1.5, is below its close, 2",)),
+        ("4,3,1,2,1", "high", ("high of BTC, 3, is below its open, 4",)),
+    ],
+)
+def test_a_bar_that_contradicts_itself_is_refused(
+    tmp_path: Path, cells: str, column: str, parts: tuple[str, ...]
+) -> None:
+    text = message(write(tmp_path, [f"{DAYS[0]},BTC,1,1,1,1,1", f"{DAYS[1]},BTC,{cells}"], BAR))
+    assert f"row 2 (line 3), column {column}" in text
+    for part in parts:
+        assert part in text
+
+
+def test_rounding_of_a_bar_is_let_pass(tmp_path: Path) -> None:
+    rows = [f"{day},BTC,1,1.9999999,1,2,1" for day in DAYS]
+    assert read_prices(write(tmp_path, rows, BAR)).high is not None
