@@ -40,6 +40,21 @@ RATIO_LIMIT = 0.5
 POPULARITY = {"BTC": 5, "ETH": 4, "SOL": 3, "XRP": 2}
 """How often an asset is traded; one not named counts 1."""
 
+EVENTS = {
+    "events/book": ["BTC", "ETH", "SOL", "BNB", "ADA", "DOGE", "LINK"],
+    "events/book_2020": ["BTC", "ETH", "BNB", "ADA", "LINK"],
+}
+"""The books of the events, and their assets: SOL and DOGE had no perpetual in March 2020.
+Prices are indices that start at 100, so that one book serves every date."""
+
+INDEX = 100.0
+
+EVENT_TIERS = HERE.parent / "stress" / "scenario" / "presets" / "hyperliquid.toml"
+"""The strictest rates of the venues of the events: who is safe under them is safe under all."""
+
+COIN_SHARE, COIN_OWNERS = 0.8, ("longs", "hedged")
+"""Every second account of these groups keeps this share of its cash in a coin worth one dollar."""
+
 Weights = dict[str, float]
 """Asset to signed share of the gross notional."""
 
@@ -192,6 +207,25 @@ def short_crowded(draw: Draw, assets: Sequence[str]) -> Weights:
     return {draw.assets(assets[2:], 1)[0]: -1.0}
 
 
+def few_long(draw: Draw, assets: Sequence[str]) -> Weights:
+    """Long one to three assets."""
+    chosen = draw.assets(assets, 1 + int(draw.uniform(0, 3)))
+    sizes = [math.exp(0.4 * draw.normal()) for _ in chosen]
+    return {asset: size / sum(sizes) for asset, size in zip(chosen, sizes, strict=True)}
+
+
+def one_short(draw: Draw, assets: Sequence[str]) -> Weights:
+    """Short one asset."""
+    return {draw.assets(assets, 1)[0]: -1.0}
+
+
+def many_short(draw: Draw, assets: Sequence[str]) -> Weights:
+    """Short three to five assets."""
+    chosen = draw.assets(assets, 3 + int(draw.uniform(0, 3)))
+    sizes = [math.exp(0.4 * draw.normal()) for _ in chosen]
+    return {asset: -size / sum(sizes) for asset, size in zip(chosen, sizes, strict=True)}
+
+
 Kind = Callable[[Draw, Sequence[str]], Weights]
 
 
@@ -206,6 +240,14 @@ class Group:
     cash: float = MEDIAN_CASH
     spread: float = CASH_SPREAD
 
+
+EVENT_GROUPS = [
+    Group("longs", few_long, 400, (3.0, 15.0), 10_000.0, CROWD_SPREAD),
+    Group("hedged", hedged, 80, (4.0, 15.0), 10_000.0, CROWD_SPREAD),
+    Group("shorts", one_short, 80, (3.0, 10.0), 10_000.0, CROWD_SPREAD),
+    Group("makers", many_short, 40, (1.0, 3.0), 270_000.0, CROWD_SPREAD),
+]
+"""A crowd of longs, and few large accounts with little leverage that take the other side."""
 
 BOOKS: dict[str, tuple[int, list[Group]]] = {
     "three_books": (
@@ -254,12 +296,24 @@ BOOKS: dict[str, tuple[int, list[Group]]] = {
             Group("directional", trade, 50, (5.0, 25.0), 20_000.0, CROWD_SPREAD),
         ],
     ),
+    "events/book": (1_010, EVENT_GROUPS),
+    "events/book_2020": (1_011, EVENT_GROUPS),
 }
 """Scenario to its seed and its groups."""
 
 
 def read_venue(name: str) -> Venue:
-    """Read marks and tiers from a scenario's TOML file."""
+    """Read marks and tiers from a scenario's TOML file, or those of the events."""
+    if name in EVENTS:
+        with EVENT_TIERS.open("rb") as file:
+            tables = tomllib.load(file)["venue"]["tiers"]
+        return Venue(
+            dict.fromkeys(EVENTS[name], INDEX),
+            {
+                asset: [(float(tier["floor"]), float(tier["rate"])) for tier in tables[asset]]
+                for asset in EVENTS[name]
+            },
+        )
     with (HERE / f"{name}.toml").open("rb") as file:
         scenario = tomllib.load(file)
     price = {
@@ -392,9 +446,27 @@ def write_all(folder: Path = HERE) -> list[Path]:
                 for held in account.positions
             ],
         )
+    written += write_coins(folder / "events" / "book", "events/book")
     owners, trades = practice_account(read_venue("practice_account"))
     header = ["account", "asset", "quantity", "entry_price", "leverage", "stop_price", "position"]
     return written + write_book(folder / "practice_account", owners, header, trades)
+
+
+def write_coins(folder: Path, name: str) -> list[Path]:
+    """Write a book's accounts once more, with part of the cash of some kept in a coin."""
+    owners, coins = [["account", "cash", "group"]], [["account", "asset", "quantity"]]
+    for number, account in enumerate(accounts(name, read_venue(name))):
+        cash = account.cash
+        if account.group in COIN_OWNERS and number % 2:
+            held = round(COIN_SHARE * cash, 2)
+            coins.append([account.name, "USDE", f"{held:.2f}"])
+            cash -= held
+        owners.append([account.name, f"{cash:.2f}", account.group])
+    tables = {folder / "accounts_with_coins.csv": owners, folder / "collateral.csv": coins}
+    for path, rows in tables.items():
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows)
+    return list(tables)
 
 
 def write_book(

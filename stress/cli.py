@@ -27,7 +27,7 @@ _BUG = 1
 _READER_GONE = 141
 """What a shell reports of a program whose reader closed the pipe (128 + SIGPIPE)."""
 
-_NOT_BUILT = ("backtest", "limits", "compare", "history", "import")
+_NOT_BUILT = ("limits", "compare", "history", "import")
 """Verbs whose names are kept for what will come."""
 
 
@@ -178,6 +178,13 @@ def _run_options(parser: _Parser) -> None:
     parser.add_argument("--seed", metavar="N", type=int, help="seed of the random numbers")
     _mode(parser)
     parser.add_argument("--device", choices=("cpu", "gpu"), help="where to compute")
+    parser.add_argument(
+        "--calibration-draws",
+        metavar="K",
+        type=int,
+        default=0,
+        help="run K draws of the calibration's parameters too, for intervals that hold its error",
+    )
     parser.add_argument("--resume", action="store_true", help="not built yet")
     parser.add_argument(
         "--quiet", action="store_true", help="no progress and no warnings on stderr"
@@ -196,6 +203,7 @@ def _run(options: argparse.Namespace) -> int:
         seed=options.seed,
         mode=options.mode,
         device=options.device,
+        calibration_draws=options.calibration_draws,
         quiet=options.quiet,
         as_json=options.json,
     )
@@ -265,17 +273,22 @@ def _calibrate_options(parser: _Parser) -> None:
     parser.add_argument("prices", metavar="PRICES", help="price history: timestamp, asset, close")
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="file to write")
     parser.add_argument("--assets", metavar="A,B", help="only these assets, in this order")
+    parser.add_argument("--models", metavar="A,B", help="only these models; all if not given")
+    parser.add_argument(
+        "--keep-wicks", action="store_true", help="leave single-bar wicks in the history"
+    )
     parser.add_argument("--since", metavar="TIME", help="first moment used")
     parser.add_argument("--until", metavar="TIME", help="last moment used")
+    parser.add_argument(
+        "--no-page",
+        action="store_true",
+        help="write no page that holds the models against the history",
+    )
 
 
 def _calibrate(options: argparse.Namespace) -> int:
-    assets = None
-    if options.assets is not None:
-        assets = [name.strip() for name in options.assets.split(",") if name.strip()]
-        if not assets:
-            remedy = "write them with commas, such as BTC,ETH"
-            raise InputError("no asset is named", key="--assets", remedy=remedy)
+    assets = _names(options.assets, "asset", "--assets", "BTC,ETH")
+    models = _names(options.models, "model", "--models", "student-t,garch")
     from stress.calibrate.command import calibrate_command
 
     return calibrate_command(
@@ -284,6 +297,48 @@ def _calibrate(options: argparse.Namespace) -> int:
         assets=assets,
         since=options.since,
         until=options.until,
+        models=models,
+        remove_wicks=not options.keep_wicks,
+        page=None if options.no_page else _page_writer(),
+        as_json=options.json,
+    )
+
+
+def _page_writer() -> Callable[..., Any]:
+    from stress.runner.calibration_page import write_page
+
+    return write_page
+
+
+def _names(text: str | None, kind: str, key: str, such_as: str) -> list[str] | None:
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        remedy = f"write them with commas, such as {such_as}"
+        raise InputError(f"no {kind} is named", key=key, remedy=remedy)
+    return names
+
+
+def _backtest_options(parser: _Parser) -> None:
+    _file(parser)
+    parser.add_argument("--out", metavar="DIR", help="folder to write; default under results/")
+    parser.add_argument(
+        "--all", action="store_true", help="print the table of every model, by asset"
+    )
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress and no warnings on stderr"
+    )
+
+
+def _backtest(options: argparse.Namespace) -> int:
+    from stress.backtest.command import backtest_command
+
+    return backtest_command(
+        options.file,
+        out=options.out,
+        every=options.all,
+        quiet=options.quiet,
         as_json=options.json,
     )
 
@@ -331,6 +386,11 @@ _VERBS = {
     "schema": _Verb("Print the JSON Schema of scenario files", _none, _schema),
     "calibrate": _Verb(
         "Write a market calibration from a price history", _calibrate_options, _calibrate
+    ),
+    "backtest": _Verb(
+        "Test price models and liquidation forecasts against a price history",
+        _backtest_options,
+        _backtest,
     ),
     "example": _Verb("Write a shipped scenario with its files", _example_options, _example),
     "report": _Verb("Draw the report of a run folder again", _report_options, _report),

@@ -33,7 +33,7 @@ Integers: TypeAlias = NDArray[np.integer[Any]]
 
 Mode: TypeAlias = Literal["as-booked", "cross", "isolated"]
 World: TypeAlias = Mode
-Monitoring: TypeAlias = Literal["step", "bridge"]
+Monitoring: TypeAlias = Literal["step", "bridge", "extremes"]
 Precision: TypeAlias = Literal["float32", "float64"]
 ModelName: TypeAlias = Literal[
     "gbm",

@@ -176,6 +176,7 @@ def test_run_passes_its_options_on(fake: Fake) -> None:
         "seed": 7,
         "mode": "cross",
         "device": "cpu",
+        "calibration_draws": 0,
         "quiet": True,
         "as_json": True,
     }
@@ -194,13 +195,16 @@ def test_the_other_verbs_pass_their_options_on(fake: Fake) -> None:
     assert main(["ladder", "a.toml", "--mode", "isolated", "--json"]) == 0
     assert called == {"arguments": ("a.toml",), "mode": "isolated", "as_json": True}
     called = fake("stress.calibrate.command.calibrate_command", 0)
-    words = ["p.csv", "-o", "c.toml", "--assets", "BTC,ETH", "--since", "2024-01-01"]
+    words = ["p.csv", "-o", "c.toml", "--assets", "BTC,ETH", "--since", "2024-01-01", "--no-page"]
     assert main(["calibrate", *words]) == 0
     assert called == {
         "arguments": ("p.csv", "c.toml"),
         "assets": ["BTC", "ETH"],
         "since": "2024-01-01",
         "until": None,
+        "models": None,
+        "remove_wicks": True,
+        "page": None,
         "as_json": False,
     }
     called = fake("stress.report.command.report_command", 0)

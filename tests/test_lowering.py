@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +21,13 @@ from stress.engine.cascade import cascade
 from stress.engine.passage import first_passage
 from stress.engine.paths import price_paths
 from stress.engine.ratios import margin_ratios
+from stress.market import Constant
+from stress.market.environment import Environment
 from stress.runner.plan import path_block
 from stress.runner.prepare import Job, prepare
 from stress.types import Monitoring, Precision
 from tests.cascade_books import Case, write_case
+from tests.engine.scripted import PERIOD, WIDTH, Barred, scripted
 from tests.strategies import random_book, write_book
 
 
@@ -66,7 +70,8 @@ def _cascade_arguments(job: Job, seed: jax.Array, paths: jax.Array) -> tuple[Any
     held = job.main.cascade
     assert held is not None
     watched = jnp.asarray(0, jnp.int32)
-    return (job.model, job.price, held.holdings, held.rules, seed, paths, watched)
+    arguments = (job.model, job.price, held.holdings, held.rules, seed, paths, watched)
+    return (*arguments, job.environment)
 
 
 CASCADE = Kernel(cascade, _cascade_arguments, lambda job: job.schedule)
@@ -122,6 +127,36 @@ def test_cascade_lowers_for_cuda(tmp_path: Path, name: str, precision: Precision
     changes = {"precision": precision, "detail": detail}
     job = prepare(write_case(tmp_path, 3, case, simulation=changes, model="gbm").scenario)
     lowers(CASCADE, job, precision)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("monitoring", ["bridge", "extremes"])
+def test_steps_that_differ_lower_for_cuda(
+    tmp_path: Path, monitoring: Monitoring, precision: Precision
+) -> None:
+    """Bridges under another covariance in each step, with jumps; bars."""
+    changes = {"simulation.precision": precision, "simulation.monitoring": monitoring}
+    job = prepare(write_book(tmp_path, random_book(121, KINDS, copies=1), changes))
+    nothing = np.zeros((PERIOD, WIDTH, len(job.setting.assets)))
+    model = scripted(job, np.ones((PERIOD, WIDTH)), nothing, apart=True)
+    if monitoring == "extremes":
+        bar = jnp.asarray(nothing, precision)
+        job = replace(job, market=Constant(Barred(model, bar, bar)))
+    else:
+        job = replace(job, market=Constant(model))
+    lowers(KERNELS["first_passage"], job, precision)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_stressed_cascade_lowers_for_cuda(tmp_path: Path, precision: Precision) -> None:
+    """With halts and another depth in each step."""
+    changes = {"precision": precision}
+    case, _ = CASCADES["default"]
+    job = prepare(write_case(tmp_path, 3, case, simulation=changes, model="gbm").scenario)
+    nodes = job.schedule.steps + 1
+    depth = jnp.ones((nodes, len(job.setting.assets)), precision)
+    stressed = Environment(depth, jnp.zeros((nodes,), bool))
+    lowers(CASCADE, replace(job, environment=stressed), precision)
 
 
 def lowers(kernel: Kernel, job: Job, precision: Precision) -> None:

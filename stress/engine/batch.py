@@ -33,7 +33,7 @@ class Market(NamedTuple):
     fundamental
         Log prices that know nothing of the accounts, relative to the start.
     depth
-        What depth is left of its normal value, above 0 and at most 1.
+        What depth is left of its normal value, above 0; (assets, paths).
     lasting, passing
         Net forced flow, buys positive, USD at fundamental prices: the share that never decays and
         the rest.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from stress.types import TOLERANCE, Monitoring, Precision
 
@@ -23,7 +24,8 @@ class Schedule:
     block
         Steps per time block; does not change any result.
     monitoring
-        ``"step"``: breaches at grid points; ``"bridge"``: between them too.
+        ``"step"``: breaches at grid points; ``"bridge"``: between them too; ``"extremes"``: at the
+        worst marks of each step's bar.
     precision
         Floating point type of everything after the normals.
     least_excess
@@ -74,10 +76,31 @@ class Block(NamedTuple):
     valid
         (steps,) False beyond the horizon.
     bridge
-        (assets, paths, steps) normals of the bridges; of no size under ``step`` monitoring.
+        (assets, paths, steps) normals of the bridges; of no size unless there are bridges.
+    root
+        (assets, assets) root of the covariance of the log return of every step; where steps differ
+        (steps, assets, assets, paths), or (..., 1) where paths do not.
+    arrivals
+        (assets, paths, steps) USD at the end of each step before its jump; None where no step of
+        the model has one.
+    bar
+        (low, high) of each step, (assets, paths, steps) USD each; None unless monitored.
     """
 
     marks: jax.Array
     first: jax.Array
     valid: jax.Array
     bridge: jax.Array
+    root: jax.Array
+    arrivals: jax.Array | None = None
+    bar: tuple[jax.Array, jax.Array] | None = None
+
+    @property
+    def touched(self) -> jax.Array:
+        """(assets, paths, marks) all marks of the block that are known, node 0 included."""
+        known = [self.marks]
+        if self.arrivals is not None:
+            known.append(self.arrivals)
+        if self.bar is not None:
+            known += self.bar
+        return jnp.concatenate(known, axis=2) if len(known) > 1 else self.marks

@@ -7,6 +7,10 @@ price, x is the distance of the log price to the log barrier and v the variance 
 then the formula is exact. A margin call is the same question about ``equity - requirement /
 warning`` and shares v: the two slopes differ by a fraction of a maintenance rate.
 
+Steps may differ in their covariance, and from path to path. A jump falls at the end of its step, at
+once: the bridge ends before it, and the marks behind it are another node, at which a pool that is
+in breach is hit and closed.
+
 The probabilities multiply to a survival weight. Hits, for everything that is not a single pool's
 probability, are drawn from one standard normal per asset and step, correlated as the assets are; a
 pool's uniform comes from the same normals combined as its own variance combines them, so that
@@ -14,6 +18,9 @@ pools on one asset and side share one extreme.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,13 +45,19 @@ _NEGLIGIBLE = 37.0
 """exp(-37) is nothing beside 1 even in float64."""
 
 
+class _Bridges(NamedTuple):
+    """What the bridges of a block come to, (pairs, steps) each.
+
+    ``breach`` and ``call`` are crossing probabilities, ``uniform`` is what they are compared with.
+    """
+
+    breach: jax.Array
+    call: jax.Array
+    uniform: jax.Array
+
+
 def may_cross(
-    panel: Panel,
-    worst: Margins,
-    slack: jax.Array,
-    marks: jax.Array,
-    root: jax.Array,
-    warning: jax.Array,
+    panel: Panel, worst: Margins, slack: jax.Array, block: Block, warning: jax.Array
 ) -> jax.Array:
     """Return (pools, paths) whether a breach or margin call inside a block cannot be ruled out.
 
@@ -55,15 +68,13 @@ def may_cross(
     ----------
     worst, slack
         Margins at the worst corner of the block's box, and their rounding, (pools, paths), USD.
-    marks
-        (assets, paths, nodes) USD.
-    root
-        (assets, assets) root of the covariance of the log returns of a step.
+    block
+        The block: nodes, ends of bridges before jumps, roots of the steps' covariances.
     warning
         Level of the margin call, at most 1.
     """
-    deviation = jnp.sqrt((root**2).sum(axis=1))
-    low, high = marks.min(axis=2), marks.max(axis=2)
+    deviation = _most_deviation(block.root)
+    low, high = block.touched.min(axis=2), block.touched.max(axis=2)
     if panel.barrier is None:
         bound = worst.equity - worst.required / warning - slack
         most = _most(panel, high, deviation) ** 2
@@ -71,8 +82,15 @@ def may_cross(
         asset, log_price, side = panel.barrier
         nearest = jnp.log(jnp.where(side[:, None] > 0, low[asset], high[asset]))
         bound = side[:, None] * (nearest - log_price[CALL][:, None])
-        most = (deviation[asset] ** 2)[:, None]
+        most = deviation[asset] ** 2
     return (worst.notional > 0) & ((bound <= 0) | (2 * bound**2 <= _NEGLIGIBLE * most))
+
+
+def _most_deviation(root: jax.Array) -> jax.Array:
+    """Return (assets, paths or 1) the largest deviation of a step's log return in the block."""
+    if root.ndim == 2:
+        return jnp.sqrt((root**2).sum(axis=1))[:, None]
+    return jnp.sqrt((root**2).sum(axis=2).max(axis=0))
 
 
 def _most(panel: Panel, high: jax.Array, deviation: jax.Array) -> jax.Array:
@@ -84,16 +102,14 @@ def _most(panel: Panel, high: jax.Array, deviation: jax.Array) -> jax.Array:
 
     def add(total: jax.Array, slot: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
         asset, size = slot
-        return total + size[:, None] * high[asset] * deviation[asset][:, None], None
+        return total + size[:, None] * high[asset] * deviation[asset], None
 
     zero = jnp.zeros((panel.pools, high.shape[1]), high.dtype)
     positions = over_slots(add, zero, (panel.asset, 2 * jnp.abs(panel.quantity)))
     return over_slots(add, positions, (panel.coin_asset, panel.coin_quantity))
 
 
-def bridge_verdict(
-    panel: Panel, paths: jax.Array, *, block: Block, rules: Rules, root: jax.Array
-) -> Verdict:
+def bridge_verdict(panel: Panel, paths: jax.Array, *, block: Block, rules: Rules) -> Verdict:
     """Evaluate pairs along a block: survival weights, and hits drawn from shared normals.
 
     Parameters
@@ -107,26 +123,40 @@ def bridge_verdict(
     now = margins(panel, lambda asset, quantity: nodes[asset, paths])
     excess = now.equity - now.required
     if panel.barrier is None:
-        breach, call, uniform = _linear_bridges(panel, now, block, paths, root, rules.warning)
+        bridges = _linear_bridges(panel, now, block, paths, rules.warning)
     else:
-        breach, call, uniform = _barrier_bridges(panel.barrier, block, paths, root)
+        bridges = _barrier_bridges(panel.barrier, block, paths)
     can_be_hit = (now.notional[:, :1] > 0) & block.valid[None]
-    breach = jnp.where(can_be_hit, breach, 0)
+    crossed = jnp.where(can_be_hit, bridges.breach, 0)
+    breach, call = crossed, bridges.call
+    if block.arrivals is not None:
+        # a jump is no bridge: who is in breach behind it is hit, and called
+        fallen = can_be_hit & (excess[:, 1:] <= 0)
+        breach = jnp.where(fallen, 1, crossed)
+        call = jnp.where((now.equity - now.required / rules.warning)[:, 1:] <= 0, 1, call)
     call = jnp.where(can_be_hit, jnp.maximum(call, breach), 0)
 
-    drawn = (uniform < breach) | (breach >= 1)
+    drawn = (bridges.uniform < breach) | (breach >= 1)
     hit = drawn.any(axis=1, keepdims=True)
     first = jnp.argmax(drawn, axis=1)[:, None]
     open_steps = jnp.arange(drawn.shape[1])[None] <= jnp.where(hit, first, drawn.shape[1])
-    called = ((uniform < call) | (call >= 1)) & open_steps
-    at_hit = _marks_at_hit(panel, excess, nodes, paths, first)
+    called = ((bridges.uniform < call) | (call >= 1)) & open_steps
+    at_hit = _marks_at_hit(panel, excess, block, paths, first)
     then = margins(panel, lambda asset, quantity: own_mark(at_hit, asset))
+    # a pool that is hit is closed at the moment at which its equity is its requirement
+    equity = then.required
+    if block.arrivals is not None:
+        # one that a jump has hit, behind it
+        on_bridge = (bridges.uniform < crossed) | (crossed >= 1)
+        jumped = ~jnp.take_along_axis(on_bridge, first, axis=1)
+        at_hit = jnp.where(jumped[:, 0], nodes[:, paths, first[:, 0] + 1], at_hit)
+        then = margins(panel, lambda asset, quantity: own_mark(at_hit, asset))
+        equity = jnp.where(jumped, then.equity, then.required)
     return Verdict(
         hit=hit,
         step=block.first + first,
         called=called.any(axis=1, keepdims=True),
-        # a pool that is hit is closed at the moment at which its equity is its requirement
-        closed=close(panel, then, then.required, at_hit, rules.fee),
+        closed=close(panel, then, equity, at_hit, rules.fee),
         marks=at_hit,
         survival=jnp.log1p(-breach).sum(axis=1, keepdims=True),
         calm=jnp.log1p(-call).sum(axis=1, keepdims=True),
@@ -135,52 +165,71 @@ def bridge_verdict(
 
 
 def _linear_bridges(
-    panel: Panel,
-    now: Margins,
-    block: Block,
-    paths: jax.Array,
-    root: jax.Array,
-    warning: jax.Array,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return crossing probabilities of breach and margin call, and uniforms, (pairs, steps) each.
-
-    The bridge is that of the excess in USD, with the variance of its linearisation.
-    """
-    loading = _loading(panel, block.marks, paths, root)
-    variance = (loading**2).sum(axis=2)
-    variance = (variance[:, :-1] + variance[:, 1:]) / 2
-    breach = _crossing(now.equity - now.required, variance)
-    call = _crossing(now.equity - now.required / warning, variance)
-    direction = loading[:, :-1] + loading[:, 1:]
+    panel: Panel, now: Margins, block: Block, paths: jax.Array, warning: jax.Array
+) -> _Bridges:
+    """Return the bridges of the excess in USD, with the variance of its linearisation."""
+    start, end = _loadings(panel, block, paths)
+    variance = ((start**2).sum(axis=2) + (end**2).sum(axis=2)) / 2
+    before, after = _ends(panel, now, block, paths)
+    breach = _crossing(before.equity - before.required, after.equity - after.required, variance)
+    call = _crossing(
+        before.equity - before.required / warning,
+        after.equity - after.required / warning,
+        variance,
+    )
+    direction = start + end
     length = jnp.sqrt((direction**2).sum(axis=2))
     normals = block.bridge[:, paths]
     pushed = jnp.einsum("psa,aps->ps", direction, normals, precision="highest")
-    return breach, call, ndtr(pushed / jnp.where(length > 0, length, 1))
+    return _Bridges(breach, call, ndtr(pushed / jnp.where(length > 0, length, 1)))
 
 
-def _barrier_bridges(
-    barrier: Barrier, block: Block, paths: jax.Array, root: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return the same for pools with one asset and one barrier: exact, in the log price.
+def _ends(panel: Panel, now: Margins, block: Block, paths: jax.Array) -> tuple[Margins, Margins]:
+    """Return margins at both ends of each bridge, (pairs, steps) each; ``now`` at the nodes."""
+    before = Margins(*(of[:, :-1] for of in now))
+    arrivals = block.arrivals
+    if arrivals is None:
+        return before, Margins(*(of[:, 1:] for of in now))
+    return before, margins(panel, lambda asset, quantity: arrivals[asset, paths])
+
+
+def _barrier_bridges(barrier: Barrier, block: Block, paths: jax.Array) -> _Bridges:
+    """Return the bridges of pools with one asset and one barrier: exact, in the log price.
 
     A pool is hit where its asset's normal pushes the price toward the barrier.
     """
     asset, log_price, side = barrier
-    own = root[asset]
-    variance = (own**2).sum(axis=1)[:, None]
+    normals = block.bridge[:, paths]
+    if block.root.ndim == 2:
+        own = block.root[asset]
+        variance = (own**2).sum(axis=1)[:, None]
+        pushed = jnp.einsum("pa,aps->ps", own, normals, precision="highest")
+    else:
+        own = _own_root(block.root, asset, paths)
+        variance = (own**2).sum(axis=2)
+        pushed = jnp.einsum("psa,aps->ps", own, normals, precision="highest")
     level = jnp.log(block.marks[asset, paths])
-    breach = _crossing(side[:, None] * (level - log_price[BREACH][:, None]), variance)
-    call = _crossing(side[:, None] * (level - log_price[CALL][:, None]), variance)
-    pushed = jnp.einsum("pa,aps->ps", own, block.bridge[:, paths], precision="highest")
-    return breach, call, ndtr(side[:, None] * pushed / jnp.sqrt(variance))
+    end = level[:, 1:] if block.arrivals is None else jnp.log(block.arrivals[asset, paths])
+
+    def crossing(wall: jax.Array) -> jax.Array:
+        start_away, end_away = (side[:, None] * (of - wall[:, None]) for of in (level[:, :-1], end))
+        return _crossing(start_away, end_away, variance)
+
+    length = jnp.sqrt(jnp.where(variance > 0, variance, 1))
+    uniform = ndtr(side[:, None] * pushed / length)
+    return _Bridges(crossing(log_price[BREACH]), crossing(log_price[CALL]), uniform)
 
 
-def _crossing(distance: jax.Array, variance: jax.Array) -> jax.Array:
+def _own_root(root: jax.Array, asset: jax.Array, paths: jax.Array) -> jax.Array:
+    """Return (pairs, steps, assets) each pair's row of the roots of its path's steps."""
+    return root[:, asset, :, paths if root.shape[3] > 1 else jnp.zeros_like(paths)]
+
+
+def _crossing(start: jax.Array, end: jax.Array, variance: jax.Array) -> jax.Array:
     """Return (pairs, steps) probabilities of touching 0 inside a step, given both ends.
 
-    1 where an end is not positive; ``distance`` is (pairs, nodes), ``variance`` of a step.
+    1 where an end is not positive.
     """
-    start, end = distance[:, :-1], distance[:, 1:]
     inside = (start > 0) & (end > 0)
     product = jnp.where(inside, start * end, 0)
     touches = jnp.exp(-2 * product / jnp.where(variance > 0, variance, 1))
@@ -188,27 +237,59 @@ def _crossing(distance: jax.Array, variance: jax.Array) -> jax.Array:
     return jnp.where(inside, jnp.where(variance > 0, touches, 0), 1)
 
 
-def _loading(panel: Panel, nodes: jax.Array, paths: jax.Array, root: jax.Array) -> jax.Array:
-    """Return (pairs, nodes, assets): how the excess moves with each normal of a step, USD.
+def _loadings(panel: Panel, block: Block, paths: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Return (pairs, steps, assets) each: how the excess moves with a step's normals at both ends.
+
+    USD. The root is that of the step, at both.
+    """
+    root = block.root
+    if root.ndim == 2:
+        loading = _loading(panel, block.marks, paths, lambda asset: root[asset][:, None, :])
+        return loading[:, :-1], loading[:, 1:]
+    ends = block.marks[:, :, 1:] if block.arrivals is None else block.arrivals
+    start, end = (
+        _loading(panel, marks, paths, lambda asset: _own_root(root, asset, paths))
+        for marks in (block.marks[:, :, :-1], ends)
+    )
+    return start, end
+
+
+def _loading(
+    panel: Panel,
+    marks: jax.Array,
+    paths: jax.Array,
+    own_root: Callable[[jax.Array], jax.Array],
+) -> jax.Array:
+    """Return (pairs, times, assets): how the excess moves with each normal of a step, USD.
 
     The slope of a position is its quantity less its size times the rate of the tier it is in.
+
+    Parameters
+    ----------
+    marks
+        (assets, paths, times) USD.
+    paths
+        (pairs,) the pair's path.
+    own_root
+        Function of (pairs,) asset indices that returns their rows of the root of a step's
+        covariance, (pairs, times or 1, assets).
     """
 
     def add_position(total: jax.Array, slot: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         asset, quantity, rate, amount = slot
-        marks = nodes[asset, paths]
+        here = marks[asset, paths]
         size = jnp.abs(quantity)[:, None]
-        required = rate[:, None, :] * (size * marks)[..., None] - amount[:, None, :]
+        required = rate[:, None, :] * (size * here)[..., None] - amount[:, None, :]
         tier = jnp.argmax(required, axis=2)
         slope = quantity[:, None] - size * jnp.take_along_axis(rate, tier, axis=1)
-        return total + (slope * marks)[..., None] * root[asset][:, None, :], None
+        return total + (slope * here)[..., None] * own_root(asset), None
 
     def add_coin(total: jax.Array, slot: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         asset, quantity, haircut = slot
-        value = (quantity * (1 - haircut))[:, None] * nodes[asset, paths]
-        return total + value[..., None] * root[asset][:, None, :], None
+        value = (quantity * (1 - haircut))[:, None] * marks[asset, paths]
+        return total + value[..., None] * own_root(asset), None
 
-    zero = jnp.zeros((panel.pools, nodes.shape[2], root.shape[0]), nodes.dtype)
+    zero = jnp.zeros((panel.pools, marks.shape[2], marks.shape[0]), marks.dtype)
     positions = (panel.asset, panel.quantity, panel.rate, panel.amount)
     loading = over_slots(add_position, zero, positions)
     coins = (panel.coin_asset, panel.coin_quantity, panel.coin_haircut)
@@ -216,20 +297,28 @@ def _loading(panel: Panel, nodes: jax.Array, paths: jax.Array, root: jax.Array) 
 
 
 def _marks_at_hit(
-    panel: Panel, excess: jax.Array, nodes: jax.Array, paths: jax.Array, first: jax.Array
+    panel: Panel, excess: jax.Array, block: Block, paths: jax.Array, first: jax.Array
 ) -> jax.Array:
-    """Return (assets, pairs) marks at the hit inside step ``first``.
+    """Return (assets, pairs) marks at the hit inside step ``first``, before its jump.
 
     The barrier itself where the pool has one. Otherwise a point on the straight line between the
     ends: where the excess passes 0, and where it is positive at both ends, where the line from the
     start to the mirror image of the end does (the reflection principle's path).
     """
+    nodes, step = block.marks, first[:, 0]
     if panel.barrier is not None:
         # every position and coin is of the barrier's asset: the other rows are not looked at
         price = jnp.exp(panel.barrier.log_price[BREACH])
         return jnp.broadcast_to(price[None], (nodes.shape[0], *price.shape))
     start = jnp.take_along_axis(excess, first, axis=1)
-    end = jnp.abs(jnp.take_along_axis(excess, first + 1, axis=1))
+    if block.arrivals is None:
+        end = jnp.take_along_axis(excess, first + 1, axis=1)
+        there = nodes[:, paths, step + 1]
+    else:
+        there = block.arrivals[:, paths, step]
+        then = margins(panel, lambda asset, quantity: own_mark(there, asset))
+        end = then.equity - then.required
+    end = jnp.abs(end)
     share = jnp.clip(start / jnp.where(start + end > 0, start + end, 1), 0, 1)[:, 0]
-    here, next_node = nodes[:, paths, first[:, 0]], nodes[:, paths, first[:, 0] + 1]
-    return here + share[None] * (next_node - here)
+    here = nodes[:, paths, step]
+    return here + share[None] * (there - here)

@@ -21,6 +21,7 @@ from stress.engine.paths import Walk, walk
 from stress.engine.rounds import Lists, Moment, liquidate, obey_controls
 from stress.engine.watch import no_watch
 from stress.market import PriceModel
+from stress.market.environment import Environment
 from stress.venue.holdings import Fates, Holdings, Ledger, Tally, gather
 from stress.venue.judged import judge
 from stress.venue.rules import VenueRules
@@ -81,6 +82,20 @@ class _Carried(NamedTuple):
     lists: Lists
 
 
+class _Moved(NamedTuple):
+    """Fundamental prices and time in a step; prices are log, relative to the start.
+
+    ``previous`` and ``node`` (assets, paths) at its beginning and end, ``nodes`` (steps, assets,
+    paths) of the time block; ``number`` of the step and its ``place`` in the block.
+    """
+
+    previous: jax.Array
+    node: jax.Array
+    nodes: jax.Array
+    number: jax.Array
+    place: jax.Array
+
+
 @partial(jax.jit, static_argnames=("schedule",))
 def cascade(
     model: PriceModel,
@@ -90,6 +105,7 @@ def cascade(
     seed: jax.Array,
     paths: jax.Array,
     watched: jax.Array,
+    environment: Environment | None = None,
     *,
     schedule: Schedule,
 ) -> CascadeOutcome:
@@ -107,6 +123,8 @@ def cascade(
         Seed and (paths,) path numbers, unsigned 32-bit.
     watched
         Column to replay.
+    environment
+        Depth and halts of each step; None where nothing is stressed.
     schedule
         Static; with ``least_excess`` every pool is judged at every look.
     """
@@ -119,7 +137,7 @@ def cascade(
     ) -> tuple[tuple[Walk, jax.Array, _Carried], tuple[jax.Array, Replay]]:
         walked, previous, carried = carry
         last = walked[1]
-        walked, levels = advance(walked, number)
+        walked, (levels, _) = advance(walked, number)
         # the block's first step is the last node of the walk so far: t = 0 in the first block
         nodes = jnp.concatenate([last[None], levels[:-1]])
         stale = carried.state.watch._replace(stale=jnp.ones((), bool))
@@ -132,7 +150,8 @@ def cascade(
             carried, previous = carry
             place, node = step
             number_ = number.astype(jnp.int32) * schedule.block + place
-            carried = _step(with_, carried, previous, node, nodes, number_, place, schedule)
+            moved = _Moved(previous, node, nodes, number_, place)
+            carried = _step(with_, carried, moved, environment, schedule)
             return (carried, node), _replayed(with_, carried.state, watched)
 
         (carried, previous), replay = jax.lax.scan(one_step, (carried, previous), (places, nodes))
@@ -231,15 +250,12 @@ def _at_start(with_: Trading, paths: int) -> _Carried:
 def _step(
     with_: Trading,
     carried: _Carried,
-    previous: jax.Array,
-    node: jax.Array,
-    nodes: jax.Array,
-    number: jax.Array,
-    place: jax.Array,
+    moved: _Moved,
+    environment: Environment | None,
     schedule: Schedule,
 ) -> _Carried:
     """Take the state through one step; beyond the horizon nothing happens."""
-    rules = with_.rules
+    rules, number = with_.rules, moved.number
     variants = len(rules.variants)
 
     def spread(of: jax.Array) -> jax.Array:
@@ -247,9 +263,11 @@ def _step(
 
     def step(carried: _Carried) -> _Carried:
         state, lists = carried.state, carried.lists
-        squares, depth = _depth(rules, carried.squares, node - previous, number)
+        squares, depth = _depth(rules, carried.squares, moved.node - moved.previous, number)
+        if environment is not None:
+            depth = depth * environment.depth[number][:, None]
         market = state.market._replace(
-            fundamental=spread(node),
+            fundamental=spread(moved.node),
             depth=depth,
             passing=state.market.passing * rules.decay,
             by_group=state.market.by_group.at[1].multiply(rules.decay),
@@ -257,9 +275,17 @@ def _step(
         state = _fund(with_, state._replace(market=market), number)
         delay = rules.delay
         late = carried.history[number % delay] if delay else market.fundamental
-        moment = Moment(number, place, spread(nodes), carried.history, late)
-        state, lists = _controls(with_, state, moment, lists)
-        state, lists = liquidate(with_, state, moment, lists)
+        moment = Moment(number, moved.place, spread(moved.nodes), carried.history, late)
+
+        def act(carry: tuple[State, Lists]) -> tuple[State, Lists]:
+            state, lists = _controls(with_, carry[0], moment, carry[1])
+            return liquidate(with_, state, moment, lists)
+
+        if environment is None:
+            state, lists = act((state, lists))
+        else:
+            # in a halt nobody looks: the watch is only asked, and checked, at a look
+            state, lists = only_if(~environment.halted[number], act, (state, lists))
         history = carried.history
         if delay:
             log_marks = state.market.log_marks(rules)

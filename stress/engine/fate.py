@@ -68,8 +68,8 @@ class Fate:
     closed
         What is left of a closed pool; of an open one its cash and coins.
     survival, calm
-        Log probability, given the path's nodes, of no breach and of no margin call. No pools under
-        ``step`` monitoring.
+        Log probability, given the path's nodes, of no breach and of no margin call. No pools but
+        under ``bridge`` monitoring.
     least_excess
         Least excess at any look while the pool was open, inf without positions. No pools unless
         asked for.

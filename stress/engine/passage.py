@@ -13,26 +13,31 @@ in blocks of steps, and each block in three moves:
 
 The bound is widened by more than the rounding of either evaluation, so the result is that of
 evaluating every pool at every step.
+
+Pools are looked at at the steps, between them too (``engine.bridge``), or at the worst marks of
+each step's bar (``engine.bars``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
+from stress.engine.bars import bar_verdict
 from stress.engine.block import Block, Rules, Schedule
 from stress.engine.bridge import bridge_verdict, may_cross
 from stress.engine.fate import Closed, Fate, Verdict, close
 from stress.engine.panels import Margins, Panel, World, margins, own_mark
 from stress.engine.paths import Walk, walk
-from stress.engine.survivors import each_survivor
+from stress.engine.survivors import Exact, each_survivor
 from stress.engine.till import Purse, Till, empty_till, settle
 from stress.keys import BRIDGE, path_keys, step_normals
 from stress.margin import in_breach, margin_call
-from stress.market import PriceModel
+from stress.market import PriceModel, VaryingInside, WithExtremes
 
 __all__ = ["Outcome", "first_passage"]
 
@@ -60,8 +65,8 @@ class Outcome(NamedTuple):
     exhausted
         (paths,) whether a deficit was not paid in full out of the fund.
     survival, calm
-        Log probability, given the path's nodes, of no breach and of no margin call. No pools under
-        ``step`` monitoring.
+        Log probability, given the path's nodes, of no breach and of no margin call. No pools but
+        under ``bridge`` monitoring.
     least_excess
         Least excess at any look while the pool was open, inf without positions. No pools unless
         the schedule asks for it.
@@ -128,23 +133,28 @@ def first_passage(
     mark_end
         (assets, paths) marks at the horizon, USD.
     """
-    start, advance = walk(model, seed, paths, schedule)
+    start, advance = walk(model, seed, paths, schedule, _look(model, schedule))
     bridge_keys = path_keys(seed, BRIDGE, paths)
     opening = jnp.broadcast_to(price[:, None], (price.shape[0], paths.shape[0]))
 
+    def marks_at(levels: jax.Array) -> jax.Array:
+        return price[None, :, None] * jnp.exp(levels)
+
     def through_block(carry: Carry, number: jax.Array) -> tuple[Carry, None]:
         walked, marks, tracked = carry
-        walked, levels = advance(walked, number)
-        nodes = jnp.concatenate([marks[None], price[None, :, None] * jnp.exp(levels)])
+        walked, (levels, seen) = advance(walked, number)
+        nodes = jnp.concatenate([marks[None], marks_at(levels)])
         steps = number * schedule.block + jnp.arange(schedule.block) + 1
         block = Block(
             marks=jnp.moveaxis(nodes, 0, 2),
             first=steps[0],
             valid=steps <= schedule.steps,
             bridge=_bridge_normals(bridge_keys, steps, price.shape[0], schedule),
+            root=model.covariance_root,
         )
+        block = _looked_into(block, model, levels, seen, marks_at, schedule)
         tracked = tuple(
-            _follow(world, before, block, rules, model.covariance_root, schedule)
+            _follow(world, before, block, rules, schedule)
             for world, before in zip(worlds, tracked, strict=True)
         )
         return (walked, nodes[-1], tracked), None
@@ -155,6 +165,45 @@ def first_passage(
     )
     ends = zip(worlds, tracked, strict=True)
     return tuple(_collect(world, end, marks) for world, end in ends), marks
+
+
+def _look(model: PriceModel, schedule: Schedule) -> Callable[[Any], Any]:
+    """Return what is wanted of the model's state after each step."""
+    if schedule.monitoring == "bridge" and isinstance(model, VaryingInside):
+        return model.inside
+    if schedule.monitoring == "extremes":
+        assert isinstance(model, WithExtremes)  # the runner refuses others
+        return model.extremes
+    return lambda state: None
+
+
+def _looked_into(
+    block: Block,
+    model: PriceModel,
+    levels: jax.Array,
+    seen: Any,
+    marks_at: Callable[[jax.Array], jax.Array],
+    schedule: Schedule,
+) -> Block:
+    """Return the block with what was ``seen`` of its steps: roots and jumps, or bars.
+
+    ``levels`` are log prices, (steps, assets, paths), and ``marks_at`` makes marks of them, USD.
+    """
+
+    def marks(moved: jax.Array) -> jax.Array:
+        return jnp.moveaxis(marks_at(levels + moved), 0, 2)
+
+    if schedule.monitoring == "bridge" and isinstance(model, VaryingInside):
+        # one column for all paths says that no step has a jump; of one path either may be meant
+        if seen.jump.shape[2] < levels.shape[2]:
+            return block._replace(root=seen.root)
+        # beyond the horizon nothing moves
+        jump = jnp.where(block.valid[:, None, None], seen.jump, 0)
+        return block._replace(root=seen.root, arrivals=marks(-jump))
+    if schedule.monitoring == "extremes":
+        low, high = (jnp.where(block.valid[:, None, None], of, 0) for of in seen)
+        return block._replace(bar=(marks(low), marks(high)))
+    return block
 
 
 def _bridge_normals(
@@ -225,43 +274,44 @@ def _follow(
     before: _Tracked,
     block: Block,
     rules: Rules,
-    root: jax.Array,
     schedule: Schedule,
 ) -> _Tracked:
     """Take a world's pools through a time block: bound, survivors, exact."""
-    if schedule.monitoring == "bridge":
-        exact = partial(bridge_verdict, block=block, rules=rules, root=root)
-        work = block.marks.shape[2] * root.shape[0]  # loadings on every asset
-    else:
-        exact = partial(step_verdict, block=block, rules=rules, tolerance=schedule.tolerance)
-        work = block.marks.shape[2]
+    exact, work = _exact(block, rules, schedule)
     fates, till = [], empty_till(before.traded, block.first, schedule.block)
     for panel, fate in zip(world.panels, before.fates, strict=True):
         # a pool without positions cannot breach: nothing to compile, nothing to run
         if panel.asset.shape[0]:
-            wanted = _wanted(panel, fate, block, rules, root, schedule)
+            wanted = _wanted(panel, fate, block, rules, schedule)
             fate, till = each_survivor(panel, fate, wanted, till, exact, work=work)
         fates.append(fate)
     return _Tracked(tuple(fates), till.traded, settle(before.purse, till, rules.fee))
 
 
-def _wanted(
-    panel: Panel,
-    fate: Fate,
-    block: Block,
-    rules: Rules,
-    root: jax.Array,
-    schedule: Schedule,
-) -> jax.Array:
+def _exact(block: Block, rules: Rules, schedule: Schedule) -> tuple[Exact, int]:
+    """Return what evaluates pairs at every step of a block, and the numbers it holds per pair."""
+    assets, _, nodes = block.marks.shape
+    if schedule.monitoring == "bridge":
+        # loadings on every asset
+        return partial(bridge_verdict, block=block, rules=rules), nodes * assets
+    tolerance = schedule.tolerance
+    if schedule.monitoring == "extremes":
+        # which end of its bar is the worse one, of every asset
+        exact = partial(bar_verdict, block=block, rules=rules, tolerance=tolerance)
+        return exact, nodes * assets
+    return partial(step_verdict, block=block, rules=rules, tolerance=tolerance), nodes
+
+
+def _wanted(panel: Panel, fate: Fate, block: Block, rules: Rules, schedule: Schedule) -> jax.Array:
     """Return (pools, paths) the pairs that must be evaluated at every step of the block."""
     bridged = schedule.monitoring == "bridge"
     alive = fate.survival > -jnp.inf if bridged else fate.step < 0
-    worst = _worst(panel, block.marks)
+    worst = _worst(panel, block.touched)
     if schedule.least_excess:
         return alive & (worst.notional > 0)
     slack = _slack(panel, worst, schedule.tolerance)
     if bridged:
-        return alive & may_cross(panel, worst, slack, block.marks, root, rules.warning)
+        return alive & may_cross(panel, worst, slack, block, rules.warning)
     may_breach = worst.equity - worst.required < slack
     may_be_called = rules.warning * worst.equity - worst.required < slack
     return alive & (worst.notional > 0) & (may_breach | (~fate.called & may_be_called))

@@ -40,7 +40,7 @@ def margin_ratios(
         return jnp.concatenate(by_panel)[world.order]
 
     def after_block(walked: Walk, number: jax.Array) -> tuple[Walk, jax.Array]:
-        walked, levels = advance(walked, number)
+        walked, (levels, _) = advance(walked, number)
         return walked, ratios_at(price[:, None] * jnp.exp(levels[-1]))
 
     _, ratios = jax.lax.scan(after_block, start, jnp.arange(schedule.blocks))

@@ -10,7 +10,16 @@ import jax.numpy as jnp
 
 from stress.types import Integers
 
-__all__ = ["Constant", "Inside", "ModelSource", "PriceModel", "VaryingInside", "inside"]
+__all__ = [
+    "Constant",
+    "Inside",
+    "ModelSource",
+    "PriceModel",
+    "VaryingInside",
+    "WithExtremes",
+    "inside",
+    "knows_extremes",
+]
 
 
 class PriceModel(Protocol):
@@ -74,6 +83,27 @@ def inside(model: PriceModel, state: Any) -> Inside:
         return model.inside(state)
     root = model.covariance_root
     return Inside(root[:, :, None], jnp.zeros((model.assets, 1), root.dtype))
+
+
+@runtime_checkable
+class WithExtremes(Protocol):
+    """A price model that knows how far prices went inside a step, as bars of a history do.
+
+    One that knows it only for some histories also has an attribute ``has_extremes``, False where
+    it does not.
+    """
+
+    def extremes(self, state: Any) -> tuple[jax.Array, jax.Array]:
+        """Return the logs of the step's low and high relative to the price at its end.
+
+        From the state that ``step`` returned; (assets, paths) each, low at most 0, high at least 0.
+        """
+        ...
+
+
+def knows_extremes(model: PriceModel) -> bool:
+    """Return whether a model knows how far prices went inside its steps."""
+    return isinstance(model, WithExtremes) and bool(getattr(model, "has_extremes", True))
 
 
 @runtime_checkable

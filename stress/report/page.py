@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from os import PathLike
 from pathlib import Path
+from typing import Protocol
 
 import jinja2
 import plotly.offline
@@ -15,11 +17,11 @@ from markupsafe import Markup, escape
 
 from stress.data.files import atomically
 from stress.report.read import Estimate, attribute
-from stress.report.section import Cell, Column, Drawing, Table
+from stress.report.section import Cell, Column, Content, Drawing, Table
 from stress.report.sections import SECTIONS
 from stress.report.text import Shown, shown
 
-__all__ = ["render", "write"]
+__all__ = ["Heading", "page_of", "render", "write", "write_page"]
 
 _HERE = Path(__file__).parent
 
@@ -31,6 +33,30 @@ _CONFIG = {
     "displaylogo": False,
     "scrollZoom": False,
 }
+
+
+@dataclass(frozen=True)
+class Heading:
+    """What stands above the sections of a page."""
+
+    title: str
+    created: str
+    source: str
+    as_of: str
+
+
+class Anchored(Protocol):
+    """What has an anchor on the page and a heading."""
+
+    @property
+    def name(self) -> str:
+        """The anchor, unique."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """The heading."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -48,12 +74,20 @@ def render(tree: xr.DataTree) -> str:
     The page embeds Plotly's script once and makes no network request; its content security policy
     forbids any. Labels from the scenario and the book are escaped.
     """
-    sections = [(section, section.content(tree)) for section in SECTIONS if section.applies(tree)]
-    return _template().render(
+    heading = Heading(
         title=attribute(tree, "title") or "Stress test",
         created=attribute(tree, "created_at"),
         source=attribute(tree, "source"),
         as_of=attribute(tree, "as_of"),
+    )
+    sections = [(section, section.content(tree)) for section in SECTIONS if section.applies(tree)]
+    return page_of(heading, sections)
+
+
+def page_of(heading: Heading, sections: Sequence[tuple[Anchored, Content]]) -> str:
+    """Return a page of sections, each with its content."""
+    return _template().render(
+        **asdict(heading),
         sections=sections,
         css=Markup(_text("page.css")),
         script=Markup(_text("page.js")),
@@ -63,7 +97,12 @@ def render(tree: xr.DataTree) -> str:
 
 def write(tree: xr.DataTree, path: str | PathLike[str]) -> Path:
     """Write the report to ``path``, whole or not at all, and return the path."""
-    target, page = Path(path), render(tree)
+    return write_page(render(tree), path)
+
+
+def write_page(page: str, path: str | PathLike[str]) -> Path:
+    """Write a page to ``path``, whole or not at all, and return the path."""
+    target = Path(path)
     atomically(target, lambda part: part.write_text(page, encoding="utf-8", newline="\n"))
     return target
 

@@ -3,7 +3,8 @@
 ``result.assemble`` refuses to build anything that is not listed here, and a test compares a whole
 result with this list, so the list is true. An *estimate* comes with a second variable
 ``<name>_interval`` that has one more dimension, ``bound`` (``lower``, ``upper``), at the scenario's
-``confidence``. The interval holds sampling error only.
+``confidence``. The interval holds sampling error only. Where the market's parameters were drawn
+too, ``<name>_calibration_interval`` holds their error, and ``<name>_combined_interval`` both.
 """
 
 from __future__ import annotations
@@ -34,13 +35,15 @@ DIMENSIONS = (
     "move",
     "bin",
     "edge",
+    "row",
+    "place",
     "bound",
 )
 """Every dimension, in the order in which a variable carries them, but for ``step``, which stands
 behind the label whose curve it is where every label has one. ``step`` is thinned, but in
 ``replay``, and holds days since the start; ``account``, ``position``, ``asset``, ``group``,
-``limit``, ``law`` (of price impact) and ``decision`` (who decides) hold labels, ``move`` signed
-shares of a mark."""
+``limit``, ``law`` (of price impact), ``decision`` (who decides) and ``row`` (a timestamp of the
+history) hold labels, ``move`` signed shares of a mark."""
 
 WORLD_PREFIX = ("cross_", "isolated_", "as_booked_")
 """A variable of a compared world has the name of the main world's variable behind its prefix."""
@@ -75,16 +78,43 @@ def _estimate(*dims: str, units: str, meaning: str, compared: bool = True) -> Va
     return Variable(dims, units, meaning, estimate=True, compared=compared)
 
 
+def _calibrated(name: str, *dims: str, units: str, meaning: str) -> dict[str, Variable]:
+    """Return the intervals of a variable that only a run with calibration draws has."""
+    return {
+        f"{name}_calibration_interval": Variable(
+            (*dims, "bound"),
+            units,
+            f"calibration interval of: {meaning}; what other parameters, as likely as those "
+            "estimated, give on the same normals",
+        ),
+        f"{name}_combined_interval": Variable(
+            (*dims, "bound"), units, f"interval of sampling and calibration error of: {meaning}"
+        ),
+    }
+
+
 _ACCOUNTS = {
     "group": Variable(("account",), "", "group label of the account"),
     "liquidation_probability": _estimate(
         "account", units="1", meaning="probability of being liquidated by the horizon"
+    ),
+    **_calibrated(
+        "liquidation_probability",
+        "account",
+        units="1",
+        meaning="probability of being liquidated by the horizon",
     ),
     "liquidation_probability_by_step": _estimate(
         "account",
         "step",
         units="1",
         meaning="probability of being liquidated by a time",
+        compared=False,
+    ),
+    "liquidation_probability_at_closes": _estimate(
+        "account",
+        units="1",
+        meaning="liquidation probability if the lows and highs of the steps' bars were not seen",
         compared=False,
     ),
     "bankruptcy_probability": _estimate(
@@ -319,8 +349,33 @@ _BOOK = {
     "any_liquidation_probability": _estimate(
         units="1", meaning="probability that at least one account is liquidated"
     ),
+    **_calibrated(
+        "liquidation_probability", units="1", meaning="liquidation probability, mean over accounts"
+    ),
+    **_calibrated(
+        "any_liquidation_probability",
+        units="1",
+        meaning="probability that at least one account is liquidated",
+    ),
+    **_calibrated(
+        "expected_total_loss",
+        units="USD",
+        meaning="mean over paths of the sum of max(loss, 0) over accounts",
+    ),
+    **_calibrated(
+        "total_loss_value_at_risk",
+        "level",
+        units="USD",
+        meaning="quantile of the total loss over paths at a level",
+    ),
     "liquidated_share_probability": _estimate(
         "share", units="1", meaning="probability that more than a share of accounts is liquidated"
+    ),
+    "liquidation_probability_at_closes": _estimate(
+        units="1",
+        meaning="liquidation probability, mean over accounts, if the lows and highs of the steps' "
+        "bars were not seen",
+        compared=False,
     ),
     "expected_total_loss": _estimate(
         units="USD", meaning="mean over paths of the sum of max(loss, 0) over accounts"
@@ -641,6 +696,48 @@ _DETAIL = {
     ),
 }
 
+_INFLUENCE = {
+    "liquidation_probability": _estimate(
+        "row",
+        units="1",
+        meaning="liquidation probability, mean over accounts, minus the same on the paths that "
+        "never drew the row",
+        compared=False,
+    ),
+    "liquidation_probability_share": Variable(
+        ("row",), "1", "this influence as a share of the probability; NaN where that is 0"
+    ),
+    "any_liquidation_probability": _estimate(
+        "row",
+        units="1",
+        meaning="probability of any liquidation minus the same on the paths that never drew the "
+        "row",
+        compared=False,
+    ),
+    "any_liquidation_probability_share": Variable(
+        ("row",), "1", "this influence as a share of the probability; NaN where that is 0"
+    ),
+    "paths_using": Variable(("row",), "count", "paths that drew the row"),
+    "effective_sample_size": Variable(("row",), "count", "paths that never drew the row"),
+    "account_row": Variable(
+        ("account", "place"), "", "timestamp of a row, the account's most influential first"
+    ),
+    "account_influence": _estimate(
+        "account",
+        "place",
+        units="1",
+        meaning="liquidation probability of the account minus the same on the paths that never "
+        "drew that row; NaN where it is never liquidated",
+        compared=False,
+    ),
+    "account_share": Variable(
+        ("account", "place"), "1", "this influence as a share of the account's probability"
+    ),
+    "account_effective_sample_size": Variable(
+        ("account", "place"), "count", "paths that never drew that row"
+    ),
+}
+
 GROUPS: dict[str, dict[str, Variable]] = {
     "accounts": _ACCOUNTS,
     "positions": _POSITIONS,
@@ -657,6 +754,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
     "replay": _REPLAY,
     "distribution": _DISTRIBUTION,
     "ladder": _LADDER,
+    "influence": _INFLUENCE,
     "detail": _DETAIL,
 }
 """Group name -> variable name -> specification."""

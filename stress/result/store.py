@@ -18,8 +18,8 @@ _COMPRESSED_FROM = 10_000
 """Values from which a variable is compressed; below it the filter costs more than it saves."""
 
 
-def save_result(tree: xr.DataTree, folder: Path) -> Path:
-    """Write ``result.nc`` into an existing folder and return its path."""
+def save_result(tree: xr.DataTree, folder: Path, name: str = RESULT) -> Path:
+    """Write ``result.nc``, or another name, into an existing folder and return its path."""
     encoding = {
         node.path: {
             str(name): {"zlib": True, "complevel": 1, "shuffle": True}
@@ -28,7 +28,7 @@ def save_result(tree: xr.DataTree, folder: Path) -> Path:
         }
         for node in tree.subtree
     }
-    path = folder / RESULT
+    path = folder / name
     atomically(path, lambda to: tree.to_netcdf(to, engine="h5netcdf", encoding=encoding))
     return path
 

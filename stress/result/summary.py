@@ -94,7 +94,17 @@ def _three(tree: xr.DataTree, name: str) -> dict[str, float | None] | None:
         "estimate": _finite(node[name].values.reshape(-1)[-1]),
         "lower": _finite(lower),
         "upper": _finite(upper),
+        **_calibration(node, name),
     }
+
+
+def _calibration(node: xr.Dataset, name: str) -> dict[str, float | None]:
+    """Return the bounds of the calibration interval, where parameters were drawn."""
+    interval = f"{name}_calibration_interval"
+    if interval not in node:
+        return {}
+    lower, upper = node[interval].values.reshape(-1, 2)[-1]
+    return {"calibration_lower": _finite(lower), "calibration_upper": _finite(upper)}
 
 
 def _finite(value: Any) -> float | None:

@@ -8,6 +8,15 @@ from stress.scenario.schema import MarginLevel, Scenario, Venue
 
 __all__ = ["assumptions", "other_law"]
 
+_WATCHED = {
+    "step": "Pools are looked at every {step}; what happens in between is not seen.",
+    "bridge": "Pools are watched without interruption: between two steps the excess follows a "
+    "Brownian bridge.",
+    "extremes": "Pools are looked at every {step} with every asset at the low or high of its bar, "
+    "whichever is the worse for the pool: an upper bound, since the lows and highs of several "
+    "assets need not have come together.",
+}
+
 _AMOUNTS = {
     "restore": "the least that brings equity to {buffer:g} times the maintenance margin is closed, "
     "position by position",
@@ -30,14 +39,10 @@ _BACKSTOPS = {
 def assumptions(scenario: Scenario) -> tuple[str, ...]:
     """Return what a reader must know to judge the numbers of this scenario."""
     venue, simulation = scenario.venue, scenario.simulation
-    watched = (
-        "Pools are watched without interruption: between two steps the excess follows a Brownian "
-        "bridge."
-        if simulation.monitoring == "bridge"
-        else f"Pools are looked at every {simulation.step}; what happens in between is not seen."
-    )
+    watched = _WATCHED[simulation.monitoring].format(step=simulation.step)
     return (
         *market_words(scenario.market),
+        *_stress(scenario),
         *_impact(venue),
         _liquidation(venue),
         f"The fee of {venue.fee:.2%} of the notional closed goes to the insurance fund, which "
@@ -68,6 +73,16 @@ def other_law(scenario: Scenario) -> str:
     return (
         f"Where the scenario states no number for the {other} law, it has the one at which both "
         "laws agree on a move of one percent."
+    )
+
+
+def _stress(scenario: Scenario) -> tuple[str, ...]:
+    if not scenario.stress:
+        return ()
+    kinds = ", ".join(f"{overlay.kind} at {overlay.at}" for overlay in scenario.stress)
+    return (
+        f"What the scenario states happens on top of that on every path: {kinds}. The numbers are "
+        "answers to this stress, not probabilities of it.",
     )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from stress.engine.cascade import cascade
+from stress.market import ModelSource
 from stress.measure.block import AccountBlock, variant_blocks
 from stress.measure.replay import replay_findings
 from stress.measure.world import Findings
@@ -31,7 +34,7 @@ class CascadeDriver:
     def __init__(self, job: Job, block: int) -> None:
         self._job, self._block = job, block
         self._seed = jnp.asarray(job.scenario.simulation.seed, jnp.uint32)
-        watched = (jnp.asarray(0, jnp.int32),)
+        after = (jnp.asarray(0, jnp.int32), job.environment)
         self._kernels = {
             mode: compiled(
                 cascade,
@@ -39,7 +42,7 @@ class CascadeDriver:
                 *self._arguments(world),
                 block=block,
                 schedule=job.schedule,
-                after=watched,
+                after=after,
             )
             for mode, world in job.worlds.items()
         }
@@ -49,6 +52,12 @@ class CascadeDriver:
         held = _cascade_of(world)
         return (self._job.price, held.holdings, held.rules, self._seed)
 
+    def under(self, market: ModelSource) -> CascadeDriver:
+        """Return the same kernels, not compiled again, for another market of the same shapes."""
+        other = copy(self)
+        other._job = replace(self._job, market=market)
+        return other
+
     def start(self, numbers: Integers) -> Any:
         """Begin with a block of paths."""
         model = self._job.market.block(numbers)
@@ -57,7 +66,8 @@ class CascadeDriver:
 
     def _run(self, mode: Mode, model: Any, numbers: Integers, *, watched: int) -> Any:
         column = jnp.asarray(watched, jnp.int32)
-        return self._kernels[mode](model, *self._arguments(self._job.worlds[mode]), numbers, column)
+        arguments = self._arguments(self._job.worlds[mode])
+        return self._kernels[mode](model, *arguments, numbers, column, self._job.environment)
 
     def absorb(self, measured: Measured, started: Any, count: int) -> None:
         """Fold the first ``count`` paths of a block into the measures."""
@@ -112,6 +122,8 @@ class CascadeDriver:
             if "calm" in blocks:
                 without = (blocks["calm-leader"], blocks["calm"])
             measured.decisions.update(blocks["leader"], own, without)
+        if measured.influence is not None:
+            measured.influence.update(own)
         if measured.detail is not None:
             measured.detail.update(own, np.asarray(outcome.marks)[:, :count])
 

@@ -30,6 +30,7 @@ def run_command(
     seed: int | None,
     mode: Mode | None,
     device: str | None,
+    calibration_draws: int = 0,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -52,7 +53,9 @@ def run_command(
     rows = []
     for scenario in scenarios:
         folder = RunFolder.dated(scenario) if out is None else RunFolder.named(out)
-        rows.append(_run_one(scenario, folder, device, quiet=quiet))
+        rows.append(
+            _run_one(scenario, folder, device, calibration_draws=calibration_draws, quiet=quiet)
+        )
         if not as_json:
             print(_table(rows[-1]))
     if as_json:
@@ -61,7 +64,12 @@ def run_command(
 
 
 def _run_one(
-    scenario: Scenario, folder: RunFolder, device: str | None, *, quiet: bool
+    scenario: Scenario,
+    folder: RunFolder,
+    device: str | None,
+    *,
+    calibration_draws: int,
+    quiet: bool,
 ) -> dict[str, Any]:
     """Simulate one scenario, write its folder and return its summary with the report's path."""
     use_precision(scenario.simulation.precision)
@@ -69,7 +77,12 @@ def _run_one(
     progress = Silent() if quiet else Progress(total)
     with folder:
         try:
-            tree = simulate(scenario, device=device, progress=progress)
+            tree = simulate(
+                scenario,
+                device=device,
+                progress=progress,
+                calibration_draws=calibration_draws,
+            )
             report = folder.write(tree, scenario)
         except KeyboardInterrupt:
             raise Interrupted(
@@ -129,7 +142,11 @@ def _cascade_lines(row: dict[str, Any]) -> list[str]:
 
 def _line(name: str, three: dict[str, float | None], form: str) -> str:
     numbers = [_shown(three[key], form) for key in ("estimate", "lower", "upper")]
-    return f"  {name:<33}{numbers[0]:>16}  ({numbers[1]} to {numbers[2]})"
+    text = f"  {name:<33}{numbers[0]:>16}  ({numbers[1]} to {numbers[2]})"
+    if "calibration_lower" not in three:
+        return text
+    bounds = [_shown(three[f"calibration_{side}"], form) for side in ("lower", "upper")]
+    return f"{text}; calibration: {bounds[0]} to {bounds[1]}"
 
 
 def _shown(number: float | None, form: str) -> str:

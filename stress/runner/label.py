@@ -12,6 +12,8 @@ import xarray as xr
 from stress import __version__
 from stress.book.display import margin_display, net_positions
 from stress.book.ladder import MOVES
+from stress.measure.calibration import draws_needed
+from stress.measure.influence import PLACES
 from stress.measure.limits import Judgement, judge
 from stress.measure.world import SHARES, Findings
 from stress.result.assemble import assemble, prefixed
@@ -21,6 +23,7 @@ from stress.result.schema import SCHEMA_VERSION
 from stress.runner.assumptions import assumptions, other_law
 from stress.runner.cascade import REPLAYED
 from stress.runner.measured import Measured
+from stress.runner.overlays import overlay_words
 from stress.runner.prepare import Job
 from stress.scenario.presets import load_preset
 from stress.scenario.resolve import input_hashes, resolved_toml
@@ -48,13 +51,18 @@ def label(job: Job, measured: Measured) -> xr.DataTree:
     findings: list[Findings] = [main, *_compared(job, finished)]
     if measured.paired is not None:
         findings.append(measured.paired.finish(job.request.confidence))
+    if measured.calibration is not None:
+        findings.append(measured.calibration.finish(main))
     findings += [_start(job), ladder, loss_distribution(main["paths"]), _limits(judged)]
     findings.append({"fan": {"margin_ratio_quantile": measured.fan.finish(job.request.quantiles)}})
     findings += _of_the_main_world(job, measured)
     return assemble(
         findings,
         _labels(job, judged),
-        {name: {"step": days} for name, days in _times(job, measured).items()},
+        {
+            **{name: {"step": days} for name, days in _times(job, measured).items()},
+            **_row_labels(measured),
+        },
         _attributes(job, measured, main),
         _group_attributes(job, measured),
     )
@@ -71,6 +79,10 @@ def _of_the_main_world(job: Job, measured: Measured) -> list[Findings]:
         findings.append(measured.decisions.finish(request.confidence))
     if measured.course is not None:
         findings.append(measured.course.finish(request.quantiles, request.confidence))
+    if measured.closes is not None:
+        findings.append(measured.closes.finish(request.confidence))
+    if measured.influence is not None:
+        findings.append(measured.influence.finish(request.confidence))
     if measured.detail is not None:
         findings.append(measured.detail.finish())
     return findings
@@ -178,6 +190,14 @@ def _times(job: Job, measured: Measured) -> dict[str, Array]:
     return times
 
 
+def _row_labels(measured: Measured) -> dict[str, dict[str, Array]]:
+    """Return the labels of the rows of a history, where paths draw from one."""
+    if measured.influence is None:
+        return {}
+    labels = {"row": measured.influence.rows.labels, "place": np.arange(1, PLACES + 1)}
+    return {"influence": labels}
+
+
 def _group_attributes(job: Job, measured: Measured) -> dict[str, dict[str, str | int | float]]:
     """Return what is said of whole groups."""
     attributes: dict[str, dict[str, str | int | float]] = {"fan": {"paths": measured.fan.paths}}
@@ -225,6 +245,19 @@ def _ran_out(main: Findings) -> tuple[str, ...]:
     )
 
 
+def _few_draws(measured: Measured) -> tuple[str, ...]:
+    """Return a sentence where the draws are too few for the confidence of their interval."""
+    calibration = measured.calibration
+    if calibration is None or calibration.draws >= draws_needed(calibration.confidence):
+        return ()
+    covered = (calibration.draws - 1) / (calibration.draws + 1)
+    return (
+        f"{calibration.draws} calibration draws give intervals that hold at most {covered:.0%} of "
+        f"what calibrations would give: {draws_needed(calibration.confidence)} are needed for "
+        f"{calibration.confidence:.4g}",
+    )
+
+
 def _attributes(job: Job, measured: Measured, main: Findings) -> dict[str, str | int | float]:
     scenario, grid = job.scenario, job.request.grid
     toml = resolved_toml(scenario)
@@ -257,12 +290,16 @@ def _attributes(job: Job, measured: Measured, main: Findings) -> dict[str, str |
         "platform": measured.platform,
         "device_kind": measured.device_kind,
         "compile_seconds": measured.compile_seconds,
-        "duration_seconds": measured.compile_seconds + measured.run_seconds,
+        "duration_seconds": (
+            measured.compile_seconds + measured.run_seconds + measured.calibration_seconds
+        ),
         "account_path_steps_per_second": (
             pathwise * len(job.worlds) / max(measured.run_seconds, 1e-9)
         ),
-        "notices": "\n".join((*job.notices, *_ran_out(main))),
+        "calibration_draws": measured.calibration.draws if measured.calibration else 0,
+        "notices": "\n".join((*job.notices, *_ran_out(main), *_few_draws(measured))),
         "assumptions": "\n".join(assumptions(scenario)),
+        "stress": "\n".join(overlay_words(scenario)),
     }
 
 

@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from stress.data.given import open_given
+from stress.errors import InputError
 from stress.market import Constant, ModelSource
+from stress.market.garch import Garch
 from stress.market.gbm import GeometricBrownianMotion
 from stress.market.given import GivenSource
+from stress.market.jump_diffusion import (
+    DoubleExponentialSizes,
+    JumpDiffusion,
+    JumpSizes,
+    NormalSizes,
+)
+from stress.market.regime import RegimeSwitching
+from stress.market.skewed_t import SkewedT
+from stress.market.student_t import StudentT
+from stress.runner.clock import Clock
+from stress.runner.registered import registered_source
+from stress.runner.resampling import resampling_source
 from stress.scenario.build import correlation_matrix
+from stress.scenario.durations import YEAR_SECONDS, duration_seconds
+from stress.scenario.models import Jumps
 from stress.scenario.schema import Market
-from stress.types import Floats, ModelName, Precision
+from stress.types import RESAMPLING, Floats
 
-__all__ = ["Clock", "market_source"]
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The time grid that a market is simulated on, and in which precision.
-
-    Attributes
-    ----------
-    step_years
-        Length of a step in years of 365 days.
-    steps
-        Number of steps.
-    paths
-        Number of paths; only given paths are refused for want of them.
-    precision
-        Floating point type of the paths.
-    """
-
-    step_years: float
-    steps: int
-    paths: int
-    precision: Precision
+__all__ = ["Clock", "bar_steps", "market_source"]
 
 
 def market_source(market: Market, clock: Clock) -> ModelSource:
@@ -55,7 +48,32 @@ def market_source(market: Market, clock: Clock) -> ModelSource:
     InputError
         If a file that the model reads cannot be used, or its parameters contradict each other.
     """
-    return _BUILDERS[market.model](market, clock)
+    return _BUILDERS.get(market.model, registered_source)(market, clock)
+
+
+def bar_steps(market: Market, clock: Clock) -> int:
+    """Return how many steps the interval of the market's model has.
+
+    Raises
+    ------
+    InputError
+        They are no whole number, or the interval is shorter than a step.
+    """
+    interval = market.table.interval  # type: ignore[union-attr]
+    step_seconds = clock.step_years * YEAR_SECONDS
+    count = float(duration_seconds(interval)) / step_seconds
+    steps = round(count)
+    # a step comes as a rounded number of years
+    if steps >= 1 and abs(count - steps) < 1e-9 * steps:
+        return steps
+    remedy = f"state an interval that is a multiple of {step_seconds:.12g} s"
+    if count > 1:
+        remedy = f"change simulation.step, or {remedy}"
+    raise InputError(
+        f'must be a whole number of steps, got "{interval}", which is {count:.6g} steps',
+        key=f"market.{market.model}.interval",
+        remedy=remedy,
+    )
 
 
 def _array(values: Mapping[str, float], market: Market) -> Floats:
@@ -87,8 +105,127 @@ def _given(market: Market, clock: Clock) -> ModelSource:
     return GivenSource(file.read, price, clock.precision)
 
 
-_BUILDERS: Mapping[ModelName, Callable[[Market, Clock], ModelSource]] = {
+def _garch(market: Market, clock: Clock) -> ModelSource:
+    table = market.garch
+    assert table is not None  # complete
+    model = Garch.build(
+        volatility=_array(market.volatility, market),
+        drift=_array(market.drift, market),
+        correlation=correlation_matrix(market.correlation),
+        step_years=clock.step_years,
+        bar_steps=bar_steps(market, clock),
+        precision=clock.precision,
+        degrees_of_freedom=table.degrees_of_freedom,
+        alpha=_array(table.alpha, market),
+        gamma=_array(table.gamma, market),
+        beta=_array(table.beta, market),
+        initial_volatility=_array(table.initial_volatility, market),
+    )
+    return Constant(model)
+
+
+def _regime(market: Market, clock: Clock) -> ModelSource:
+    table = market.regime
+    assert table is not None  # complete
+    model = RegimeSwitching.build(
+        volatility=_array(market.volatility, market),
+        drift=_array(market.drift, market),
+        correlation=correlation_matrix(market.correlation),
+        step_years=clock.step_years,
+        bar_steps=bar_steps(market, clock),
+        precision=clock.precision,
+        volatilities=np.array([_array(state.volatility, market) for state in table.states]),
+        correlations=[
+            correlation_matrix(state.correlation or market.correlation) for state in table.states
+        ],
+        transition=np.array(table.transition, dtype=np.float64),
+        initial=np.array(table.initial, dtype=np.float64),
+    )
+    return Constant(model)
+
+
+def _student_t(market: Market, clock: Clock) -> ModelSource:
+    table = market.student_t
+    assert table is not None  # complete
+    model = StudentT.build(
+        volatility=_array(market.volatility, market),
+        drift=_array(market.drift, market),
+        correlation=correlation_matrix(market.correlation),
+        degrees_of_freedom=table.degrees_of_freedom,
+        step_years=clock.step_years,
+        bar_steps=bar_steps(market, clock),
+        precision=clock.precision,
+    )
+    return Constant(model)
+
+
+def _skewed_t(market: Market, clock: Clock) -> ModelSource:
+    table = market.skewed_t
+    assert table is not None  # complete
+    steps = bar_steps(market, clock)
+    try:
+        model = SkewedT.build(
+            volatility=_array(market.volatility, market),
+            drift=_array(market.drift, market),
+            correlation=correlation_matrix(market.correlation),
+            degrees_of_freedom=table.degrees_of_freedom,
+            skewness=_array(table.skewness, market),
+            step_years=clock.step_years,
+            bar_steps=steps,
+            precision=clock.precision,
+        )
+    except ValueError as problem:
+        raise InputError(str(problem), key="market.skewed-t.skewness") from problem
+    return Constant(model)
+
+
+def _jump_diffusion(market: Market, clock: Clock) -> ModelSource:
+    table = market.jump_diffusion
+    assert table is not None  # complete
+    assert table.common is not None
+    processes = [table.common, *(table.own[asset] for asset in market.assets)]
+    sizes = _merton(processes) if table.sizes == "merton" else _kou(processes)
+    try:
+        model = JumpDiffusion.build(
+            volatility=_array(market.volatility, market),
+            drift=_array(market.drift, market),
+            correlation=correlation_matrix(market.correlation),
+            rate=_of_all(processes, "rate"),
+            exposure=_array(table.exposure, market),
+            sizes=sizes,
+            step_years=clock.step_years,
+            precision=clock.precision,
+        )
+    except ValueError as problem:
+        raise InputError(str(problem), key="market.jump-diffusion") from problem
+    return Constant(model)
+
+
+def _merton(processes: Sequence[Jumps]) -> JumpSizes:
+    return NormalSizes(_of_all(processes, "mean"), _of_all(processes, "deviation"))
+
+
+def _kou(processes: Sequence[Jumps]) -> JumpSizes:
+    return DoubleExponentialSizes(
+        _of_all(processes, "up_probability"),
+        _of_all(processes, "up_mean"),
+        _of_all(processes, "down_mean"),
+    )
+
+
+def _of_all(processes: Sequence[Jumps], key: str) -> Floats:
+    """Return (processes,) a number of the law of the sizes."""
+    return np.array([getattr(jumps, key) for jumps in processes], dtype=np.float64)
+
+
+_BUILDERS: Mapping[str, Callable[[Market, Clock], ModelSource]] = {
+    **dict.fromkeys(RESAMPLING, resampling_source),
     "gbm": _gbm,
+    "garch": _garch,
     "given": _given,
+    "jump-diffusion": _jump_diffusion,
+    "regime": _regime,
+    "skewed-t": _skewed_t,
+    "student-t": _student_t,
 }
-"""One row a model. A builder reads ``market.table``, which is complete."""
+"""One row a model of the project. A builder reads ``market.table``, which is complete."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from stress.measure.block import AccountBlock
+from stress.measure.calibration import CalibrationMeasure
 from stress.measure.cascade import CascadeMeasure, CausedLiquidations
 from stress.measure.course import CourseMeasure
 from stress.measure.decisions import DecisionMeasure
 from stress.measure.detail import DetailMeasure
+from stress.measure.extremes import ClosesMeasure
 from stress.measure.fan import FanMeasure
+from stress.measure.influence import InfluenceMeasure
 from stress.measure.laws import LawMeasure
 from stress.measure.paired import PairedMeasure
 from stress.measure.risk import EffectiveRisk
 from stress.measure.world import Findings, Grouping, WorldMeasure
+from stress.runner.influence import influence_measure
 from stress.runner.prepare import Job
 from stress.types import Mode
 
@@ -38,12 +42,16 @@ class Measured:
     laws: LawMeasure | None = None
     decisions: DecisionMeasure | None = None
     course: CourseMeasure | None = None
+    influence: InfluenceMeasure | None = None
+    closes: ClosesMeasure | None = None
+    calibration: CalibrationMeasure | None = None
     replay: Findings = field(default_factory=dict)
     replayed_path: int = -1
     platform: str = ""
     device_kind: str = ""
     compile_seconds: float = 0.0
     run_seconds: float = 0.0
+    calibration_seconds: float = 0.0
 
     def compare(self, job: Job, blocks: dict[Mode, AccountBlock]) -> None:
         """Add one block of paths to the comparison of cross and isolated, where both were run."""
@@ -87,6 +95,9 @@ def nothing_measured(job: Job) -> Measured:
 def _add_main(measured: Measured, job: Job) -> None:
     """Add what is measured of the main world only."""
     main = job.main
+    measured.influence = influence_measure(job)
+    if job.schedule.monitoring == "extremes":
+        measured.closes = ClosesMeasure(main.grouping)
     if main.cascade is None:
         return
     variants, grouping = main.cascade.variants, main.grouping

@@ -18,20 +18,32 @@ from stress.engine.deal import build_world
 from stress.engine.panels import World
 from stress.errors import InputError
 from stress.market import Constant, ModelSource, PriceModel
+from stress.market.environment import Environment
 from stress.measure.block import Ownership
 from stress.measure.timing import TimeGrid
 from stress.measure.world import Grouping, Request
 from stress.runner.market import Clock, market_source
+from stress.runner.overlays import build_environment, overlay_notices, with_overlays
 from stress.runner.plan import cascade_block, fan_block, path_block, time_block
+from stress.runner.resampling import resampling_of
 from stress.scenario.build import build_setting, load_book
 from stress.scenario.cascade import needs_cascade
 from stress.scenario.schema import Scenario
+from stress.stats.confidence import Confidence
 from stress.types import Floats, ImpactKind, Integers, Mode, Precision
 from stress.venue.build import build_holdings, build_rules, build_variant
 from stress.venue.holdings import Holdings
 from stress.venue.rules import Variant, VenueRules
 
-__all__ = ["CascadeJob", "Job", "VariantName", "WorldJob", "build_market", "prepare"]
+__all__ = [
+    "CascadeJob",
+    "Job",
+    "VariantName",
+    "WorldJob",
+    "build_market",
+    "market_clock",
+    "prepare",
+]
 
 
 VariantName: TypeAlias = Literal["own", "calm", "other-law", "leader", "calm-leader"]
@@ -95,6 +107,8 @@ class Job:
         its own cross counterpart and is not simulated twice.
     market
         Gives the kernel its price model, block of paths by block.
+    environment
+        Depth and halts of each step; None where no overlay changes them.
     rules, price, schedule
         Arguments of the kernel; ``fan_schedule`` is that of the margin-ratio fan.
     request
@@ -109,6 +123,7 @@ class Job:
     worlds: dict[Mode, WorldJob]
     alias: dict[Mode, Mode]
     market: ModelSource
+    environment: Environment | None
     rules: Rules
     price: jnp.ndarray
     schedule: Schedule
@@ -163,6 +178,8 @@ def prepare(scenario: Scenario, market: PriceModel | ModelSource | None = None) 
         least_excess=simulation.detail,
     )
     step_days = 365.0 * setting.step_years
+    source = build_market(scenario, setting, market)
+    drawn = resampling_of(source)
     return Job(
         scenario=scenario,
         setting=setting,
@@ -174,7 +191,8 @@ def prepare(scenario: Scenario, market: PriceModel | ModelSource | None = None) 
             for mode in simulated
         },
         alias=alias,
-        market=build_market(scenario, setting, market),
+        market=source,
+        environment=build_environment(scenario, setting, simulation.precision),
         rules=Rules(
             jnp.asarray(setting.fee, dtype),
             jnp.asarray(setting.warning, dtype),
@@ -186,19 +204,24 @@ def prepare(scenario: Scenario, market: PriceModel | ModelSource | None = None) 
         request=Request(
             levels=simulation.levels,
             quantiles=simulation.quantiles,
-            confidence=simulation.confidence,
+            confidence=Confidence(simulation.confidence, drawn.design_effect if drawn else 1.0),
             paths=simulation.paths,
             grid=TimeGrid.build(setting.steps, len(book.accounts), step_days),
             precision=simulation.precision,
         ),
-        notices=(*notices, *starting_notices(book, setting, scenario.worlds)),
+        notices=(
+            *notices,
+            *(drawn.notices if drawn else ()),
+            *overlay_notices(scenario),
+            *starting_notices(book, setting, scenario.worlds),
+        ),
     )
 
 
 def build_market(
     scenario: Scenario, setting: Setting, instead: PriceModel | ModelSource | None = None
 ) -> ModelSource:
-    """Return what gives each block of paths its price model.
+    """Return what gives each block of paths its price model, under the scenario's overlays.
 
     Parameters
     ----------
@@ -211,14 +234,20 @@ def build_market(
         If the file of given prices cannot be used.
     """
     if instead is not None:
-        return instead if isinstance(instead, ModelSource) else Constant(instead)
-    clock = Clock(
+        given = instead if isinstance(instead, ModelSource) else Constant(instead)
+        return with_overlays(given, scenario, setting)
+    source = market_source(scenario.market, market_clock(scenario, setting))
+    return with_overlays(source, scenario, setting)
+
+
+def market_clock(scenario: Scenario, setting: Setting) -> Clock:
+    """Return the time grid of a scenario's market."""
+    return Clock(
         setting.step_years,
         setting.steps,
         scenario.simulation.paths,
         scenario.simulation.precision,
     )
-    return market_source(scenario.market, clock)
 
 
 def _aliases(book: Book, worlds: tuple[Mode, ...]) -> dict[Mode, Mode]:

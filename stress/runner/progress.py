@@ -31,10 +31,12 @@ class Progress(Silent):
         Number of paths.
     stream
         Where to write.
+    unit
+        What is counted, where it is not paths.
     """
 
-    def __init__(self, total: int, stream: TextIO | None = None) -> None:
-        self._total, self._stream = total, stream or sys.stderr
+    def __init__(self, total: int, stream: TextIO | None = None, *, unit: str = "paths") -> None:
+        self._total, self._stream, self._unit = total, stream or sys.stderr, unit
         self._terminal = self._stream.isatty()
         self._start = self._last = time.monotonic()
 
@@ -56,8 +58,8 @@ class Progress(Silent):
     def _line(self, done: int, seconds: float) -> str:
         rate = done / seconds if seconds > 0 else 0.0
         left = (self._total - done) / rate if rate > 0 else 0.0
-        share = f"{done:,} of {self._total:,} paths"
-        return f"{share}, {rate:,.0f} paths/s, {_clock(left)} left"
+        share = f"{done:,} of {self._total:,} {self._unit}"
+        return f"{share}, {rate:,.0f} {self._unit}/s, {_clock(left)} left"
 
 
 def _clock(seconds: float) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -11,12 +11,12 @@ import jax
 import xarray as xr
 
 from stress.market import ModelSource, PriceModel
-from stress.runner.cascade import CascadeDriver
+from stress.runner.calibration_draws import calibration_error, drawn_markets
 from stress.runner.device import choose_device, require_precision
+from stress.runner.drive import compiled_driver, drive
 from stress.runner.label import label
 from stress.runner.measured import Measured, nothing_measured
-from stress.runner.passage import PassageDriver
-from stress.runner.plan import path_block, path_blocks
+from stress.runner.plan import path_block
 from stress.runner.prepare import Job, prepare
 from stress.runner.progress import Silent
 from stress.scenario.load import load_scenario, with_options
@@ -35,6 +35,7 @@ def run(
     mode: Mode | None = None,
     market: PriceModel | ModelSource | None = None,
     device: str | None = None,
+    calibration_draws: int = 0,
 ) -> xr.DataTree:
     """Simulate a scenario and return its result.
 
@@ -52,6 +53,10 @@ def run(
         a block of paths (``ModelSource``), used instead of the scenario's.
     device
         ``"cpu"``, ``"gpu"``, or None for JAX's own choice.
+    calibration_draws
+        Draw so many sets of the market's parameters from their standard errors, run each on the
+        same normals, and give the main numbers a calibration interval beside the sampling one; 0,
+        or 2 and more.
 
     Returns
     -------
@@ -67,11 +72,11 @@ def run(
         scenario = load_scenario(scenario)
     scenario = with_options(scenario, paths=paths, seed=seed, mode=mode)
     if out is None:
-        return simulate(scenario, market=market, device=device)
+        return simulate(scenario, market=market, device=device, calibration_draws=calibration_draws)
     from stress.runner.folder import RunFolder
 
     with RunFolder.named(out) as folder:
-        tree = simulate(scenario, market=market, device=device)
+        tree = simulate(scenario, market=market, device=device, calibration_draws=calibration_draws)
         folder.write(tree, scenario)
     return tree
 
@@ -82,39 +87,39 @@ def simulate(
     market: PriceModel | ModelSource | None = None,
     device: str | None = None,
     progress: Silent | None = None,
+    calibration_draws: int = 0,
 ) -> xr.DataTree:
     """Prepare, measure and assemble a loaded scenario; see ``run``."""
     require_precision(scenario.simulation.precision)
     with jax.default_device(choose_device(device)):
         job = prepare(scenario, market)
-        measured = measure(job, progress or Silent())
+        drawn = drawn_markets(job, calibration_draws, market)
+        measured = measure(job, progress or Silent(), drawn)
     return label(job, measured)
 
 
-def measure(job: Job, progress: Silent) -> Measured:
-    """Simulate every block of paths and fold it into the measures, in order."""
+def measure(job: Job, progress: Silent, drawn: Sequence[ModelSource] = ()) -> Measured:
+    """Simulate every block of paths and fold it into the measures, in order.
+
+    ``drawn`` are further markets, each of which is run on the same normals for the calibration
+    error of the main numbers.
+    """
     device = next(iter(job.price.devices()))
     measured = nothing_measured(job)
     measured.platform, measured.device_kind = device.platform, device.device_kind
     block = path_block(device.platform)
 
     start = time.perf_counter()
-    driver = CascadeDriver(job, block) if job.main.cascade else PassageDriver(job, block)
+    driver = compiled_driver(job, block)
     measured.compile_seconds = time.perf_counter() - start
 
-    start, done, waiting = time.perf_counter(), 0, None
-    for numbers, count in path_blocks(job.scenario.simulation.paths, block):
-        # the device works on the next block while the host measures this one
-        started = driver.start(numbers)
-        if waiting is not None:
-            driver.absorb(measured, *waiting)
-            done += waiting[1]
-            progress.update(done)
-        waiting = (started, count)
-    if waiting is not None:
-        driver.absorb(measured, *waiting)
-        progress.update(done + waiting[1])
+    start = time.perf_counter()
+    drive(driver, measured, job.scenario.simulation.paths, block, progress)
     driver.finish(measured)
     measured.run_seconds = time.perf_counter() - start
+    if drawn:
+        start = time.perf_counter()
+        measured.calibration = calibration_error(job, driver, drawn, block)
+        measured.calibration_seconds = time.perf_counter() - start
     progress.close()
     return measured

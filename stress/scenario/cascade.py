@@ -1,4 +1,4 @@
-"""Which scenarios need the cascade, and which of those a bridge between the steps cannot follow."""
+"""Which scenarios need the cascade, which cannot be looked at between the steps."""
 
 from __future__ import annotations
 
@@ -37,25 +37,28 @@ def needs_cascade(scenario: Scenario, book: Book) -> bool:
     """
     if next(_reasons(scenario, book), None) is not None:
         return True
-    # a bridge closes at the hit, between the steps: there are no rounds to tell apart
+    # between the steps a pool is closed at its hit: there are no rounds to tell apart
     return scenario.simulation.monitoring == "step" and _settles_late(scenario, book)
 
 
 def check_bridge(scenario: Scenario, book: Book | None = None) -> None:
-    """Refuse what a bridge cannot follow: it stops at the first breach and knows no feedback.
+    """Refuse what a look between the steps, by bridge or at the extremes of bars, cannot follow.
+
+    It stops at the first breach and knows no feedback.
 
     Raises
     ------
     InputError
-        ``monitoring = "bridge"`` with a key of the venue, or a column of the book where one is
-        given, that needs the cascade.
+        Such a ``monitoring`` with a key of the venue, or a column of the book where one is given,
+        that needs the cascade.
     """
-    if scenario.simulation.monitoring != "bridge":
+    monitoring = scenario.simulation.monitoring
+    if monitoring == "step":
         return
     reason = next(_reasons(scenario, book), None)
     if reason is not None:
         raise InputError(
-            f'{reason.what} needs prices at the steps, not monitoring = "bridge"',
+            f'{reason.what} needs prices at the steps, not monitoring = "{monitoring}"',
             file=scenario.source,
             key=reason.key,
             remedy=reason.remedy,
@@ -105,6 +108,9 @@ def _reasons(scenario: Scenario, book: Book | None) -> Iterator[_Reason]:
     if venue.decision.latency:
         what = f"a latency of {venue.decision.latency}"
         yield _Reason("venue.decision.latency", what)
+    for number, overlay in enumerate(scenario.stress):
+        if overlay.kind == "gap":
+            yield _Reason(f"stress[{number}].kind", "a gap")
     if book is not None:
         yield from _controls(book)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import floor
 from os import PathLike
 
 import numpy as np
@@ -13,10 +12,13 @@ from stress.data.tables import suggestion
 from stress.errors import InputError, ending
 from stress.scenario.cascade import check_bridge, funding_steps
 from stress.scenario.durations import duration_seconds
+from stress.scenario.matrices import check_correlation
+from stress.scenario.model_checks import check_estimates, check_model, check_model_assets
 from stress.scenario.models import MODEL_TABLES
+from stress.scenario.overlay_checks import check_collateral, check_overlays
 from stress.scenario.problems import shown
 from stress.scenario.schema import Calibration, MarginLevel, Market, Scenario, Venue
-from stress.types import RESAMPLING, Floats
+from stress.types import RESAMPLING
 
 __all__ = [
     "check_book",
@@ -26,12 +28,6 @@ __all__ = [
     "check_scenario",
     "steps",
 ]
-
-_SLACK = 1e-9
-"""What the printing of a matrix in a file may cost an entry."""
-
-_LEAST_EIGENVALUE = -1e-8
-"""What it may cost the least eigenvalue: entries off by 1e-9 in a matrix of some ten assets."""
 
 _MOST_STEPS = 10_000_000
 """A century of five-minute steps: more is a slip of the unit."""
@@ -113,6 +109,7 @@ def check_known(market: Market, venue: Venue, file: File) -> None:
     }
     for key, names in tables.items():
         _check_names(names, market.assets, file, key)
+    check_model_assets(market, file)
 
 
 def _check_names(names: Iterable[str], assets: Sequence[str], file: File, key: str) -> None:
@@ -124,11 +121,12 @@ def _check_names(names: Iterable[str], assets: Sequence[str], file: File, key: s
 
 
 def check_calibration(calibration: Calibration, file: File) -> None:
-    """Refuse a calibration that names an unknown asset or whose correlation is none."""
-    for key in ("price", "volatility", "drift"):
+    """Refuse a calibration that names an unknown asset, or whose numbers are none."""
+    for key in ("price", "volatility", "drift", "adv"):
         _check_names(getattr(calibration, key), calibration.assets, file, key)
     if calibration.correlation:
-        _check_correlation(calibration.correlation, calibration.assets, file, "correlation")
+        check_correlation(calibration.correlation, calibration.assets, file, "correlation")
+    check_estimates(calibration, file)
 
 
 def check_scenario(scenario: Scenario) -> None:
@@ -152,12 +150,14 @@ def check_scenario(scenario: Scenario) -> None:
             key="market.correlation",
             remedy="give the correlation of all assets, or a market.calibration that has them all",
         )
-    _check_correlation(market.correlation, market.assets, scenario.source, "market.correlation")
+    check_correlation(market.correlation, market.assets, scenario.source, "market.correlation")
+    check_model(scenario)
     _check_worlds(scenario)
     _check_warning(scenario)
     _check_amount(scenario)
     _check_decision(scenario)
     funding_steps(scenario)
+    check_overlays(scenario)
     _check_monitoring(scenario)
 
 
@@ -259,60 +259,6 @@ def _check_monitoring(scenario: Scenario) -> None:
     check_bridge(scenario)
 
 
-def _check_correlation(
-    rows: Sequence[Sequence[float]], assets: Sequence[str], file: File, key: str
-) -> None:
-    size = len(assets)
-    lengths = [len(row) for row in rows]
-    if lengths != [size] * size:
-        wrong = next((length for length in lengths if length != size), size)
-        rule = f"must be {size} x {size}, got {len(rows)} rows, one of them {wrong} long"
-        remedy = "give one row and one column an asset, in the order of assets"
-        raise InputError(rule, file=file, key=key, remedy=remedy)
-    matrix = np.array(rows, dtype=np.float64)
-    _check_entries(matrix, assets, file, key)
-    _check_semidefinite(matrix, file, key)
-
-
-def _check_entries(matrix: Floats, assets: Sequence[str], file: File, key: str) -> None:
-    faults = (
-        (abs(matrix) > 1 + _SLACK, "must be from -1 to 1", "correct the entry"),
-        (
-            (abs(matrix - 1) > _SLACK) & np.eye(len(matrix), dtype=bool),
-            "must be 1 on the diagonal",
-            "set it to 1.0",
-        ),
-        (
-            abs(matrix - matrix.T) > _SLACK,
-            "must be symmetric",
-            "make both entries of the pair equal",
-        ),
-    )
-    for wrong, rule, remedy in faults:
-        if wrong.any():
-            i, j = (int(index) for index in np.argwhere(wrong)[0])
-            got = f"got {matrix[i, j]:g} for {assets[i]} and {assets[j]}"
-            if rule == "must be symmetric":
-                got += f", {matrix[j, i]:g} for {assets[j]} and {assets[i]}"
-            place = f"{key}[{i}][{j}]"
-            raise InputError(f"{rule}, {got}", file=file, key=place, remedy=remedy)
-
-
-def _check_semidefinite(matrix: Floats, file: File, key: str) -> None:
-    least = float(np.linalg.eigvalsh(matrix)[0])
-    if least >= _LEAST_EIGENVALUE:
-        return
-    # off-diagonals times s is s C + (1 - s) I with least eigenvalue 1 - s (1 - least): s at which
-    # it is 0, rounded down so that the printed factor is enough
-    factor = floor(1e4 / (1 - least)) / 1e4
-    raise InputError(
-        f"must be positive semi-definite, its least eigenvalue is {least:.6g}",
-        file=file,
-        key=key,
-        remedy=f"multiply the off-diagonal entries by at most {factor:g}",
-    )
-
-
 def check_book(scenario: Scenario, book: Book) -> None:
     """Check what the scenario says about the book that it names.
 
@@ -333,6 +279,7 @@ def check_book(scenario: Scenario, book: Book) -> None:
             )
     _check_tiers(scenario, book)
     _check_impact(scenario, book)
+    check_collateral(scenario, book)
     check_bridge(scenario, book)
 
 

@@ -22,8 +22,10 @@ def _home() -> Path:
 
 
 def example_names() -> tuple[str, ...]:
-    """Return the names of the shipped scenarios, sorted."""
-    return tuple(sorted(file.stem for file in _home().glob("*.toml")))
+    """Return the names of the shipped scenarios, sorted; those of a folder begin with its name."""
+    home = _home()
+    files = (*home.glob("*.toml"), *home.glob("events/*.toml"))
+    return tuple(sorted(file.relative_to(home).with_suffix("").as_posix() for file in files))
 
 
 def write_example(name: str, directory: str | PathLike[str]) -> Path:
@@ -41,7 +43,8 @@ def write_example(name: str, directory: str | PathLike[str]) -> Path:
     if label not in known:
         raise InputError(f'no shipped scenario "{name}"', remedy=suggestion(label, known))
     home, target = _home(), Path(directory)
-    files = [Path(f"{label}.toml"), *_named_files(home / f"{label}.toml")]
+    scenario = Path(f"{label}.toml")
+    files = [scenario, *(scenario.parent / file for file in _named_files(home / scenario))]
     for file in files:
         # two scenarios may read the same tables
         if (target / file).exists() and not _is_shared(file, home, target):

@@ -21,10 +21,11 @@ from stress.scenario.presets import with_preset
 from stress.scenario.problems import validated
 from stress.scenario.reserved import check_reserved
 from stress.scenario.resolve import file_hash, input_files
-from stress.scenario.schema import Calibration, Market, Scenario
+from stress.scenario.schema import Calibration, Impact, Scenario
+from stress.scenario.windows import with_as_many_paths_as_windows
 from stress.types import Mode
 
-__all__ = ["load_scenario", "with_options"]
+__all__ = ["load_calibration", "load_scenario", "read_toml", "with_options"]
 
 
 def load_scenario(
@@ -58,7 +59,7 @@ def load_scenario(
         folder = Path(abspath(base or "."))
     else:
         file = Path(source)
-        raw = _read_toml(file)
+        raw = read_toml(file)
         folder = Path(abspath(file)).parent
     raw = with_preset(raw, file)
     check_reserved(raw, file)
@@ -70,6 +71,7 @@ def load_scenario(
     _check_inputs(scenario, folder)
     scenario = _complete(scenario)
     check_scenario(scenario)
+    scenario = with_as_many_paths_as_windows(scenario)
     return with_options(scenario, paths=paths, seed=seed, mode=mode)
 
 
@@ -96,10 +98,17 @@ def with_options(
     # no file: the value at fault is the caller's
     other = validated(Scenario, raw, None)
     other._source = scenario.source
-    return other
+    return other if paths is None else with_as_many_paths_as_windows(other)
 
 
-def _read_toml(file: Path) -> dict[str, Any]:
+def read_toml(file: Path) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Raises
+    ------
+    InputError
+        It is absent, or no TOML.
+    """
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
@@ -126,7 +135,7 @@ def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
     def absolute(path: Path | None) -> Path | None:
         return None if path is None else Path(abspath(folder / path))
 
-    market, book = scenario.market, scenario.book
+    market, book, backtest = scenario.market, scenario.book, scenario.backtest
     files = ("accounts", "positions", "collateral")
     return scenario.model_copy(
         update={
@@ -138,6 +147,8 @@ def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
                 }
             ),
             "book": book.model_copy(update={name: absolute(getattr(book, name)) for name in files}),
+            "backtest": backtest
+            and backtest.model_copy(update={"history": absolute(backtest.history)}),
         }
     )
 
@@ -179,12 +190,16 @@ def _check_hashes(scenario: Scenario, folder: Path, files: Mapping[str, Path]) -
 
 def _complete(scenario: Scenario) -> Scenario:
     """Merge calibration and history, and fill in what is zero, or one, by default."""
-    market = complete_market(scenario.market, _calibration(scenario.market), scenario.source)
+    file = scenario.market.calibration
+    calibration = None if file is None else load_calibration(file)
+    market = complete_market(scenario.market, calibration, scenario.source)
     venue: dict[str, Any] = {"haircut": _zero_else(scenario.venue.haircut, market.assets)}
     funding = scenario.venue.funding
     if funding is not None:
         rate = _zero_else(funding.rate, market.assets)
         venue["funding"] = funding.model_copy(update={"rate": rate})
+    if calibration is not None and scenario.venue.impact.kind == "square-root":
+        venue["impact"] = _with_adv(scenario.venue.impact, calibration, market.assets)
     return scenario.model_copy(
         update={
             "market": market,
@@ -193,11 +208,21 @@ def _complete(scenario: Scenario) -> Scenario:
     )
 
 
-def _calibration(market: Market) -> Calibration | None:
-    if market.calibration is None:
-        return None
-    file = market.calibration
-    calibration = validated(Calibration, _read_toml(file), file)
+def _with_adv(impact: Impact, calibration: Calibration, assets: tuple[str, ...]) -> Impact:
+    """Return the impact law with the calibration's volume of the assets that it states none of."""
+    known = {asset: calibration.adv[asset] for asset in assets if asset in calibration.adv}
+    return impact.model_copy(update={"adv": {**known, **impact.adv}})
+
+
+def load_calibration(file: Path) -> Calibration:
+    """Read a calibration file and return it checked.
+
+    Raises
+    ------
+    InputError
+        If it cannot be used.
+    """
+    calibration = validated(Calibration, read_toml(file), file)
     check_calibration(calibration, file)
     return calibration
 

@@ -16,8 +16,15 @@ from stress.calibrate.gbm import (
 )
 from stress.data.prices import read_prices
 from stress.errors import InputError
-from stress.scenario.models import MODEL_TABLES, JumpDiffusion, Jumps, Regime, merged
-from stress.scenario.problems import validated
+from stress.scenario.models import (
+    MODEL_TABLES,
+    JumpDiffusion,
+    Jumps,
+    Regime,
+    RegimeState,
+    chosen,
+    merged,
+)
 from stress.scenario.schema import Calibration, Market
 from stress.types import Floats
 
@@ -37,6 +44,11 @@ _COMMON_MEAN, _COMMON_DEVIATION, _OWN_DEVIATION = -0.06, 0.085, 0.057
 """Default jumps a year, and their sizes per unit of annual volatility: common jumps make up a
 sixth of the variance and own ones a tenth."""
 
+_LEAST_ROOM = 1e-6
+"""Least eigenvalue of a correlation that leaves room for a default to share it out."""
+_KEPT_DIFFUSION = 0.9
+"""How much of that room the default jumps take."""
+
 
 def complete_market(market: Market, calibration: Calibration | None, source: Path | None) -> Market:
     """Return a market with what it does not state taken from elsewhere.
@@ -52,7 +64,7 @@ def complete_market(market: Market, calibration: Calibration | None, source: Pat
     estimated: Mapping[str, Any] = {}
     if calibration is not None:
         market = _with_calibration(market, calibration, source)
-        estimated = calibration.models.get(market.model, {})
+        estimated = _estimates(market, calibration, source)
     if market.history is not None:
         market = _with_history(market)
     if not market.correlation and (len(market.assets) == 1 or market.model == "given"):
@@ -83,8 +95,24 @@ def _chosen_correlation(
                 key="market.calibration",
                 remedy="state market.correlation for all assets, or leave the asset out",
             )
-    chosen = [calibration.assets.index(asset) for asset in market.assets]
-    return tuple(tuple(calibration.correlation[i][j] for j in chosen) for i in chosen)
+    order = [calibration.assets.index(asset) for asset in market.assets]
+    return tuple(tuple(calibration.correlation[i][j] for j in order) for i in order)
+
+
+def _estimates(market: Market, calibration: Calibration, source: Path | None) -> dict[str, Any]:
+    """Return what the calibration knows of the market's model and assets and is not stated."""
+    stated = market.table.model_fields_set if market.table else set()
+    table = calibration.models.get(market.model, {})
+    whole = {key: value for key, value in table.items() if key != "states" or key not in stated}
+    try:
+        return chosen(whole, market.assets, calibration.assets)
+    except KeyError as error:
+        raise InputError(
+            f"{market.calibration} has no regimes of {error.args[0]}",
+            file=source,
+            key="market.calibration",
+            remedy="state market.regime.states for all assets, or leave the asset out",
+        ) from None
 
 
 def _with_history(market: Market) -> Market:
@@ -128,17 +156,12 @@ def _with_table(market: Market, estimated: Mapping[str, Any], source: Path | Non
     if table is None:
         return market
     stated = market.table.model_dump(exclude_unset=True) if market.table else {}
-    chosen = table.model_validate(_of_assets(merged(stated, estimated), market.assets))
+    whole = table.model_validate(merged(stated, estimated))
     fill = _FILL.get(market.model)
     complete = market.volatility and all(asset in market.volatility for asset in market.assets)
     if fill is not None and complete and market.correlation:
-        chosen = chosen.model_copy(update=fill(market, chosen))
-    return market.model_copy(update={market.model.replace("-", "_"): chosen})
-
-
-def _of_assets(table: dict[str, Any], assets: tuple[str, ...]) -> dict[str, Any]:
-    """Drop what a calibration says of assets that the market does not have."""
-    return table
+        whole = whole.model_copy(update=fill(market, whole))
+    return market.model_copy(update={market.model.replace("-", "_"): whole})
 
 
 def _fill_skewness(market: Market, table: Any) -> dict[str, Any]:
@@ -167,14 +190,15 @@ def _else(stated: Mapping[str, float], assets: tuple[str, ...], default: float) 
 
 def _fill_jumps(market: Market, table: JumpDiffusion) -> dict[str, Any]:
     mean = float(np.mean([market.volatility[asset] for asset in market.assets]))
+    room = 1.0 if table.common or table.own else _room_for_jumps(market, mean)
 
     def jumps(rate: float, centre: float, deviation: float) -> Jumps:
         if table.sizes == "merton":
-            return Jumps(rate=rate, mean=centre, deviation=deviation)
+            return Jumps(rate=room * rate, mean=centre, deviation=deviation)
         # the same mean and mean square, or nearly so
         size = float(np.hypot(centre, deviation)) / np.sqrt(2)
         up = 0.5 + centre / (2 * size)
-        return Jumps(rate=rate, up_probability=up, up_mean=size, down_mean=size)
+        return Jumps(rate=room * rate, up_probability=up, up_mean=size, down_mean=size)
 
     own = {
         asset: table.own.get(
@@ -189,41 +213,75 @@ def _fill_jumps(market: Market, table: JumpDiffusion) -> dict[str, Any]:
     return {"common": common, "exposure": exposure, "own": own}
 
 
+def _room_for_jumps(market: Market, mean: float) -> float:
+    """Return what the default rates are multiplied by, at most 1, to leave a diffusion.
+
+    Jumps that all assets share need a correlation, jumps of one asset a want of it.
+    """
+    common = _COMMON_RATE * (_COMMON_MEAN**2 + _COMMON_DEVIATION**2)
+    own = _OWN_RATE * _OWN_DEVIATION**2
+    size = len(market.assets)
+    # per unit of variance, where every exposure is its asset's volatility over the mean
+    jumping = common * np.ones((size, size)) + own * np.eye(size)
+    values, vectors = np.linalg.eigh(np.array(market.correlation))
+    if values[0] <= _LEAST_ROOM:
+        return 0.0
+    root = vectors / np.sqrt(values)
+    most = 1 / float(np.linalg.eigvalsh(root.T @ jumping @ root)[-1])
+    return min(1.0, _KEPT_DIFFUSION * most)
+
+
 def _fill_regime(market: Market, table: Regime) -> dict[str, Any]:
     if table.states:
         return {"initial": table.initial or _stationary(table.transition)}
-    share = _TO_STRESS / (_TO_STRESS + _TO_CALM)
-    calm = 1 / np.sqrt(1 - share + share * _STRESS_MULTIPLE**2)
-    together = np.full((len(market.assets),) * 2, _STRESS_CORRELATION)
-    np.fill_diagonal(together, 1.0)
-    stress = (1 - _STRESS_WEIGHT) * np.array(market.correlation) + _STRESS_WEIGHT * together
-    transition = ((1 - _TO_STRESS, _TO_STRESS), (_TO_CALM, 1 - _TO_CALM))
+    transition = table.transition or ((1 - _TO_STRESS, _TO_STRESS), (_TO_CALM, 1 - _TO_CALM))
+    stationary = _stationary(transition)
+    if len(stationary) != 2:
+        # a transition between other regimes than the default ones: the checks refuse it
+        return {}
+    calm = 1 / np.sqrt(stationary[0] + stationary[1] * _STRESS_MULTIPLE**2)
+    correlations = _calm_and_stress(np.array(market.correlation), stationary[0] * calm**2)
     states = tuple(
-        {
-            "name": name,
-            "volatility": {
+        RegimeState(
+            name=name,
+            volatility={
                 asset: float(multiple * calm * market.volatility[asset]) for asset in market.assets
             },
-            "correlation": matrix,
-        }
-        for name, multiple, matrix in (
-            ("calm", 1.0, market.correlation),
-            ("stress", _STRESS_MULTIPLE, _rows(stress)),
+            correlation=_rows(matrix),
+        )
+        for (name, multiple), matrix in zip(
+            (("calm", 1.0), ("stress", _STRESS_MULTIPLE)), correlations, strict=True
         )
     )
-    whole = validated(Regime, {"states": states, "transition": transition}, None)
     return {
-        "states": whole.states,
-        "transition": whole.transition,
-        "initial": table.initial or _stationary(transition),
+        "states": states,
+        "transition": transition,
+        "initial": table.initial or stationary,
     }
 
 
+def _calm_and_stress(whole: Floats, share: float) -> tuple[Floats, Floats]:
+    """Return the correlations of calm and of stress that together make the stated one.
+
+    Stress goes as far toward all assets moving as one, at most half-way, as leaves a correlation to
+    calm, which makes ``share`` of the variance.
+    """
+    together = np.full(whole.shape, _STRESS_CORRELATION)
+    np.fill_diagonal(together, 1.0)
+    for weight in np.linspace(_STRESS_WEIGHT, 0.0, 51):
+        stress = (1 - weight) * whole + weight * together
+        calm = (whole - (1 - share) * stress) / share
+        if np.linalg.eigvalsh(calm)[0] > _LEAST_ROOM:
+            return calm, stress
+    return whole, whole
+
+
 def _stationary(transition: tuple[tuple[float, ...], ...]) -> tuple[float, ...]:
-    """Return the stationary probabilities of a chain."""
-    matrix = np.array(transition)
-    size = len(matrix)
-    equations = np.vstack([matrix.T - np.eye(size), np.ones(size)])
+    """Return the stationary probabilities of a chain; none where the rows are not square."""
+    size = len(transition)
+    if not size or any(len(row) != size for row in transition):
+        return ()
+    equations = np.vstack([np.array(transition).T - np.eye(size), np.ones(size)])
     found = np.linalg.lstsq(equations, np.append(np.zeros(size), 1.0), rcond=None)[0]
     return tuple(map(float, np.clip(found, 0.0, 1.0)))
 

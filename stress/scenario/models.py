@@ -8,8 +8,8 @@ the scenario nor its calibration states has the default given here (or, by asset
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, get_origin
 
 from pydantic import Field
 
@@ -39,6 +39,9 @@ __all__ = [
     "RegimeState",
     "SkewedT",
     "StudentT",
+    "by_asset",
+    "chosen",
+    "merged",
 ]
 
 _INTERVAL = (
@@ -241,14 +244,60 @@ MODEL_TABLES: Mapping[str, type[Table]] = {
 """The table of each model that has one, by the model's name."""
 
 
+def by_asset(table: type[Table]) -> tuple[str, ...]:
+    """Return the keys of a table whose values are by asset."""
+    fields = table.model_fields.items()
+    return tuple(name for name, field in fields if get_origin(field.annotation) is dict)
+
+
+_BY_ASSET = {key for table in MODEL_TABLES.values() for key in by_asset(table)}
+
+
 def merged(stated: Mapping[str, Any], estimated: Mapping[str, Any]) -> dict[str, Any]:
     """Return a model's table with what it does not state taken from a calibration's.
 
     Entry by entry; values by asset are merged asset by asset, everything else whole.
     """
     both = {**estimated, **stated}
-    for key, value in both.items():
-        under = estimated.get(key)
-        if isinstance(value, Mapping) and isinstance(under, Mapping):
-            both[key] = {**under, **value}
+    for key in _BY_ASSET & both.keys():
+        both[key] = {**estimated.get(key, {}), **stated.get(key, {})}
     return both
+
+
+def chosen(table: Mapping[str, Any], assets: Sequence[str], known: Sequence[str]) -> dict[str, Any]:
+    """Return a calibration's table as the estimates of some of its assets.
+
+    Parameters
+    ----------
+    assets
+        The assets wanted, in their order; those that are not known are left out of values by asset.
+    known
+        The assets of the calibration, in the order of its matrices.
+
+    Raises
+    ------
+    KeyError
+        A regime has a correlation, and an asset is not known.
+    """
+    found = dict(table)
+    for key in _BY_ASSET & found.keys():
+        found[key] = _of(assets, found[key])
+    if "states" in found:
+        found["states"] = tuple(_chosen_state(state, assets, known) for state in found["states"])
+    return found
+
+
+def _chosen_state(
+    state: Mapping[str, Any], assets: Sequence[str], known: Sequence[str]
+) -> dict[str, Any]:
+    found = {**state, "volatility": _of(assets, state["volatility"])}
+    rows = state.get("correlation")
+    if rows:
+        place = {asset: number for number, asset in enumerate(known)}
+        order = [place[asset] for asset in assets]
+        found["correlation"] = tuple(tuple(rows[i][j] for j in order) for i in order)
+    return found
+
+
+def _of(assets: Sequence[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {asset: values[asset] for asset in assets if asset in values}

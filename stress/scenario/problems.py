@@ -83,7 +83,7 @@ def _told(model: type[BaseModel], raw: object, problem: Any) -> tuple[str, str, 
     if kind == "missing":
         return key, "is missing", f"add it: {_described(field)}"
     if kind == "extra_forbidden":
-        known = [name for table in tables for name in table.model_fields]
+        known = list(dict.fromkeys(name for table in tables for name in _fields(table)))
         return key, "unknown key", suggestion(str(place[-1]), known)
     rule = _RULES.get(kind, problem["msg"][:1].lower() + problem["msg"][1:]).format(**context)
     rule = rule.replace("'", '"') if kind == "literal_error" else rule
@@ -119,13 +119,18 @@ def _meaning(
     """Return the tables that hold the last part of a place, and the field that it belongs to."""
     tables, inner, field = [model], [model], None
     for part in place:
-        owner = next((table for table in inner if part in table.model_fields), None)
+        owner = next((table for table in inner if part in _fields(table)), None)
         tables = inner
         # an asset or a number of a list stays inside its field
         if owner is not None:
-            field = owner.model_fields[str(part)]
+            field = _fields(owner)[str(part)]
             inner = _models_in(field.annotation)
     return tables or [model], field
+
+
+def _fields(table: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields of a table by their keys in the file."""
+    return {field.alias or name: field for name, field in table.model_fields.items()}
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

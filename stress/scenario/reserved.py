@@ -17,13 +17,6 @@ def _always(value: object) -> bool:
     return True
 
 
-def _one_of(*values: str) -> Callable[[object], bool]:
-    def named(value: object) -> bool:
-        return isinstance(value, str) and value in values
-
-    return named
-
-
 class Row(NamedTuple):
     """A dotted key, and which of its values are not built; the others are the schema's concern."""
 
@@ -32,16 +25,13 @@ class Row(NamedTuple):
 
 
 RESERVED: tuple[Row, ...] = (
-    Row("simulation.monitoring", _one_of("extremes")),
     Row("simulation.estimator"),
     Row("simulation.max_relative_error"),
     Row("market.max_age"),
     Row("market.gbm"),
     Row("market.given"),
     Row("book.max_age"),
-    Row("stress"),
     Row("appetite"),
-    Row("backtest"),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from stress.errors import InputError
 from stress.scenario.schema import Scenario
@@ -21,6 +22,7 @@ def input_files(scenario: Scenario) -> dict[str, Path]:
         "book.accounts": scenario.book.accounts,
         "book.positions": scenario.book.positions,
         "book.collateral": scenario.book.collateral,
+        "backtest.history": scenario.backtest.history if scenario.backtest else None,
     }
     return {key: file for key, file in files.items() if file is not None}
 
@@ -50,8 +52,27 @@ def resolved_toml(scenario: Scenario) -> str:
 
     content = scenario.model_dump(mode="json", exclude_none=True)
     content["inputs"] = input_hashes(scenario)
-    # tomli_w gives every number a line of its own: a matrix is read by rows
-    rows = [f"    {json.dumps(row)},\n" for row in content["market"]["correlation"]]
-    content["market"]["correlation"] = "@rows"
-    text = tomli_w.dumps(content)
-    return text.replace('correlation = "@rows"', f"correlation = [\n{''.join(rows)}]", 1)
+    rows: list[str] = []
+    text = tomli_w.dumps(_without_matrices(content, rows))
+    for number, matrix in enumerate(rows):
+        text = text.replace(json.dumps(_PLACE.format(number)), matrix, 1)
+    return text
+
+
+_PLACE = "\0matrix {}"
+"""What stands for a matrix until it is written: no text of a scenario has this character."""
+
+
+def _without_matrices(node: Any, rows: list[str]) -> Any:
+    """Return content with the place of each matrix named, and add the matrices as text to ``rows``.
+
+    tomli_w gives every number a line of its own: a matrix is read by rows.
+    """
+    if isinstance(node, dict):
+        return {key: _without_matrices(value, rows) for key, value in node.items()}
+    if not isinstance(node, list) or not node:
+        return node
+    if not all(isinstance(row, list) for row in node):
+        return [_without_matrices(value, rows) for value in node]
+    rows.append("[\n" + "".join(f"    {json.dumps(row)},\n" for row in node) + "]")
+    return _PLACE.format(len(rows) - 1)

@@ -8,10 +8,19 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import AfterValidator, BaseModel, Discriminator, Field, PrivateAttr, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Discriminator,
+    Field,
+    PrivateAttr,
+    Tag,
+    WithJsonSchema,
+)
 
+from stress.scenario.backtest import Backtest
 from stress.scenario.fields import (
     Ascending,
     Assets,
@@ -35,6 +44,7 @@ from stress.scenario.fields import (
     refuse,
 )
 from stress.scenario.models import (
+    MODEL_TABLES,
     Bootstrap,
     FilteredHistorical,
     Garch,
@@ -44,6 +54,8 @@ from stress.scenario.models import (
     SkewedT,
     StudentT,
 )
+from stress.scenario.overlays import Overlay
+from stress.scenario.registered import known_model
 from stress.types import (
     Amount,
     DecisionKind,
@@ -128,7 +140,8 @@ class Simulation(Table):
     )
     monitoring: Monitoring = Field(
         default="step",
-        description='"step" (breaches at the steps only) or "bridge" (between them too)',
+        description='"step" (breaches at the steps only), "bridge" (between them too) or '
+        '"extremes" (at the lows and highs of the bars of a replayed history)',
     )
     confidence: Inner = Field(
         default=0.95, description="coverage of the intervals, above 0 and below 1, such as 0.95"
@@ -145,14 +158,23 @@ class Simulation(Table):
     )
 
 
+_Model: TypeAlias = Annotated[
+    str,
+    AfterValidator(known_model),
+    WithJsonSchema({"anyOf": [{"enum": list(get_args(ModelName))}, {"type": "string"}]}),
+]
+"""A schema cannot know what is registered, but it can suggest what is built in."""
+
+
 class Market(Table):
     """The price model, its assets and parameters."""
 
-    model: ModelName = Field(
+    model: _Model = Field(
         default="gbm",
         description='the price model: "gbm" (correlated geometric Brownian motion), "student-t", '
         '"skewed-t", "jump-diffusion", "garch", "regime", "bootstrap", "filtered-historical", '
-        '"historical" (windows of market.history) or "given" (the paths in market.file)',
+        '"historical" (windows of market.history), "given" (the paths in market.file), or the '
+        "name that another distribution registers",
     )
     assets: Assets = Field(
         description="names of the assets, each once; they order every list", examples=[["BTC"]]
@@ -188,6 +210,9 @@ class Market(Table):
         "[, open, high, low, volume], which the resampling models draw from; it gives price, "
         "volatility and correlation where neither the scenario nor a calibration does",
     )
+    parameters: dict[str, Any] = Field(
+        default={}, description="what a registered model is told; its distribution says what it is"
+    )
     as_of: Moment | None = Field(
         default=None, description="moment that the prices are of, such as 2026-11-20T00:00:00Z"
     )
@@ -219,7 +244,8 @@ class Market(Table):
     @property
     def table(self) -> Table | None:
         """The parameters of the model that is chosen; None where it has none."""
-        return getattr(self, self.model.replace("-", "_"), None)
+        # a registered model may have the name of another key
+        return getattr(self, self.model.replace("-", "_")) if self.model in MODEL_TABLES else None
 
 
 class BookFiles(Table):
@@ -485,6 +511,12 @@ class Scenario(Table):
     book: BookFiles = Field(description="the files of the book")
     venue: Venue = Field(default=Venue(), description="the rules of the venue")
     limits: Limits = Field(default=Limits(), description="thresholds that the run is held against")
+    stress: List[Overlay] = Field(
+        default=(), description="what happens on top of what the price model does, in this order"
+    )
+    backtest: Backtest | None = Field(
+        default=None, description="what `margin-stress backtest` walks through; a run ignores it"
+    )
     inputs: dict[str, Sha256] = Field(
         default={}, description="path of an input file to the SHA-256 that it must have"
     )

@@ -20,12 +20,21 @@ from stress.book.venue import VenueSetting
 from stress.engine.block import Schedule
 from stress.engine.cascade import CascadeOutcome, cascade
 from stress.margin import tier_amounts
+from stress.market.environment import Environment
 from stress.market.given import GivenPaths
 from stress.types import TOLERANCE, Integers
 from stress.venue.build import build_holdings, build_rules, build_variant
 from tests.reference.cascade import PlainBook, PlainResult, PlainVenue
 
-__all__ = ["KERNELS", "Followed", "book_of", "compare", "follow", "setting_of"]
+__all__ = [
+    "KERNELS",
+    "Followed",
+    "book_of",
+    "compare",
+    "environment_of",
+    "follow",
+    "setting_of",
+]
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -148,6 +157,15 @@ def setting_of(venue: PlainVenue, price: Floats, steps: int) -> Setting:
     )
 
 
+def environment_of(venue: PlainVenue, nodes: int) -> Environment:
+    """Return depth and halts of a venue at so many nodes, the start included."""
+    depth = np.ones((nodes, len(venue.tiers)))
+    for step, multiplier in venue.liquidity.items():
+        depth[step] = multiplier
+    halted = np.isin(np.arange(nodes), list(venue.halted))
+    return Environment(jnp.asarray(depth), jnp.asarray(halted))
+
+
 # --- through the kernel ---------------------------------------------------------------------------
 
 
@@ -158,6 +176,7 @@ def follow(
     *,
     everyone: bool,
     window: bool | None = None,
+    stressed: bool | None = None,
     block: int = BLOCK,
 ) -> Followed:
     """Follow a book through venues that differ in impact law and decision only.
@@ -170,6 +189,8 @@ def follow(
         Judge every pool at every look.
     window
         Whether volatility is realised; None: where the venue's depth is elastic.
+    stressed
+        Whether the kernel is told depth and halts; None: where the venue has some.
     block
         Steps a time block.
     """
@@ -181,6 +202,8 @@ def follow(
     holdings, row = _held(book, pools, main)
     variants = tuple(build_variant(of, "float64", of.venue.impact) for of in settings)
     rules = build_rules(main, variants, "float64")
+    if stressed is None:
+        stressed = bool(venues[0].halted or venues[0].liquidity)
     if window:
         rules = replace(rules, depth_window=12)
     schedule = Schedule(
@@ -198,6 +221,7 @@ def follow(
         jnp.asarray(0, jnp.uint32),
         jnp.arange(paths, dtype=jnp.uint32),
         jnp.asarray(0, jnp.int32),
+        environment_of(venues[0], nodes) if stressed else None,
     )
     outcome = _kernel(arguments, schedule)(*arguments)
     notional = np.abs(book.quantity) * price[book.position_asset]

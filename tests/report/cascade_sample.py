@@ -53,6 +53,7 @@ def cascade_tree(
         _distribution(rng),
         _course(),
         _replay(tree),
+        _influence(tree, rng),
     ]
     if decision:
         parts.append(_decision(decision))
@@ -224,4 +225,30 @@ def _replay(tree: xr.DataTree) -> SampleGroup:
     out.put("liquidated_accounts", fallen.astype(np.int64))
     out.put("liquidated_notional", 4.1e5 * fallen)
     out.put("fund", 2e6 - 6e4 * fallen)
+    return out
+
+
+def _influence(tree: xr.DataTree, rng: np.random.Generator) -> SampleGroup:
+    """Return rows of a history, of which one carries most."""
+    names = _labels(tree, "account", "accounts")
+    days = np.datetime_as_string(np.datetime64("2024-01-01") + np.arange(90))
+    places = np.arange(1, 6)
+    out = SampleGroup("influence", {"row": days, "account": names, "place": places})
+    carried = 0.001 * rng.random(len(days))
+    carried[40] = 0.05
+    used = rng.integers(40, 80, len(days)).astype(float)
+    for name, whole in (("liquidation_probability", 0.1), ("any_liquidation_probability", 0.12)):
+        out.around(name, carried, 0.3)
+        out.put(f"{name}_share", carried / whole)
+    out.put("paths_using", used)
+    out.put("effective_sample_size", 10_000 - used)
+    hit = tree["accounts"].to_dataset()["liquidation_probability"].values > 0
+    shape = (len(names), len(places))
+    own = np.where(hit[:, None], 0.02 / places, np.nan)
+    out.put("account_row", np.where(hit[:, None], days[40 + places], ""))
+    out.around("account_influence", own, 0.3)
+    out.put("account_share", own * 5)
+    out.put(
+        "account_effective_sample_size", np.where(hit[:, None], 9_950.0, np.full(shape, np.nan))
+    )
     return out

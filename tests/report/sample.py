@@ -62,6 +62,14 @@ class SampleGroup:
         hits = rng.binomial(_PATHS, np.clip(probability, 0, 1))
         self.estimate(name, *_wilson(hits / _PATHS))
 
+    def calibrated(self, name: str) -> None:
+        """Give a variable that is there the intervals that calibration draws bring."""
+        value = np.asarray(self.variables[name].values, dtype=np.float64)
+        for error, width in (("calibration", 0.2), ("combined", 0.25)):
+            bounds = np.stack([value * (1 - width), value * (1 + width)], axis=-1)
+            bounds = np.minimum(bounds, 1) if "probability" in name else bounds
+            self.put(f"{name}_{error}_interval", bounds)
+
     def around(self, name: str, value: Any, relative: float) -> None:
         value = np.asarray(value, dtype=np.float64)
         half = relative * np.abs(value)
@@ -109,6 +117,7 @@ def _accounts(
     )
     out.put("group", member)
     out.hits("liquidation_probability", cross, rng)
+    out.calibrated("liquidation_probability")
     if compare:
         for prefix, chance in (("cross_", cross), ("isolated_", isolated)):
             out.hits(f"{prefix}liquidation_probability", chance, rng)
@@ -168,6 +177,10 @@ def _book(cross: Array, isolated: Array, compare: bool, loss: Array) -> SampleGr
             out.around(f"{prefix}{name}_value_at_risk", tail, 0.04)
             out.around(f"{prefix}{name}_expected_shortfall", tail + 0.3 * abs(tail), 0.05)
         out.around(f"{prefix}uncovered_loss_value_at_risk", np.array([0.0, 12_345.0]), 0.2)
+    for name in ("liquidation_probability", "any_liquidation_probability"):
+        out.calibrated(name)
+    out.calibrated("expected_total_loss")
+    out.calibrated("total_loss_value_at_risk")
     shares = np.array([0.4, 0.12, 0.0])
     out.estimate("liquidated_share_probability", *_wilson(shares))
     if compare:
@@ -300,6 +313,7 @@ def _attributes(accounts: int, compare: bool) -> dict[str, Any]:
         "mode": "cross",
         "compare": "isolated" if compare else "",
         "market_model": "gbm",
+        "calibration_draws": 40,
         "trigger": "maintenance",
         "amount": "restore",
         "fee": 0.005,
@@ -312,6 +326,8 @@ def _attributes(accounts: int, compare: bool) -> dict[str, Any]:
         "account_path_steps_per_second": 4.1e8,
         "notices": "Two accounts start in breach.\nOne pool has no isolated counterpart.",
         "assumptions": "Prices are continuous between steps.\nA pool is closed whole.",
+        "stress": "Shock, at 2d, at once: prices move: BTC -15 %.\n"
+        "Volatility, from 2d over 6h: volatility of all assets is multiplied by 2.",
         "exit_code": 3,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stress.report.figures.bad_path import bad_path
+from stress.report.figures.calibration_uncertainty import calibration_uncertainty
 from stress.report.figures.cascade_distributions import (
     cascade_loss_distribution,
     cascade_multiplier_distribution,
@@ -33,6 +34,7 @@ from stress.report.figures.volatility import volatility
 
 __all__ = [
     "bad_path",
+    "calibration_uncertainty",
     "cascade_loss_distribution",
     "cascade_multiplier_distribution",
     "caused_liquidations",

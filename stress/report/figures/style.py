@@ -24,6 +24,7 @@ __all__ = [
     "GREY",
     "MOST_POINTS",
     "ORANGE",
+    "STYLES",
     "VERMILLION",
     "GroupStyle",
     "band",
@@ -98,7 +99,7 @@ class GroupStyle:
     symbol: str
 
 
-_STYLES = (
+STYLES = (
     GroupStyle(BLUE, "solid", "circle"),
     GroupStyle(VERMILLION, "dash", "square"),
     GroupStyle(GREEN, "dashdot", "diamond"),
@@ -120,7 +121,7 @@ def group_styles(tree: xr.DataTree) -> dict[str, GroupStyle]:
     if len(names) > _MOST_GROUPS and has(tree, "groups", "liquidation_probability"):
         most = largest(estimates(data, "liquidation_probability").value, _MOST_GROUPS)
         names = [names[index] for index in sorted(most)]
-    return dict(zip(names[:_MOST_GROUPS], _STYLES, strict=False))
+    return dict(zip(names[:_MOST_GROUPS], STYLES, strict=False))
 
 
 def drawn_groups(groups: Sequence[str], styles: dict[str, GroupStyle]) -> list[str]:

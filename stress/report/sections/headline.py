@@ -22,6 +22,7 @@ __all__ = ["SECTION"]
 _WATCHED = {
     "step": "margin is looked at once a step",
     "bridge": "margin is looked at between steps too, by a Brownian bridge",
+    "extremes": "margin is looked at at the worst of each step's low and high",
 }
 
 
@@ -143,6 +144,13 @@ def _feedback(tree: xr.DataTree) -> tuple[str, ...]:
     )
 
 
+def _elsewhere(tree: xr.DataTree) -> str:
+    """Say where the error of the parameters stands, where they were drawn."""
+    if not has(tree, "book", "liquidation_probability_calibration_interval"):
+        return ""
+    return "; that of the parameters has a section of its own, Calibration error"
+
+
 def _notes(tree: xr.DataTree) -> tuple[str, ...]:
     sure = level_name(float(attribute(tree, "confidence", "nan")))
     monitoring = attribute(tree, "monitoring")
@@ -156,7 +164,7 @@ def _notes(tree: xr.DataTree) -> tuple[str, ...]:
     honest = (
         f"In brackets: {sure} intervals. They hold sampling error only, that is how far another "
         "set of random paths would move a number. Calibration error, from volatilities, "
-        "correlations or a market model that turn out wrong, is not in them."
+        f"correlations or a market model that turn out wrong, is not in them{_elsewhere(tree)}."
     )
     meaning = (
         "Cascade loss: total loss with feedback, in which forced orders move prices, minus total "

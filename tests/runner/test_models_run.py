@@ -1,0 +1,78 @@
+"""A book under every price model: first passage and cascade, on any device, block by block."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+import stress
+from stress.runner import drive, simulate
+from tests.market.models import MODELS, model_scenario
+from tests.runner.test_invariance import other_blocks
+
+PATHS = 70
+"""One whole block and a part of another."""
+CASCADE = {
+    "venue.impact": {
+        "kind": "linear",
+        "depth_1pct": dict.fromkeys(("ONE", "TWO", "TEN", "ODD"), 1e6),
+    },
+    "venue.fund": {"balance": 1e4},
+}
+
+
+def run(folder: Path, model: str, monitoring: str = "step", **changes: Any) -> xr.DataTree:
+    keys = {
+        "simulation.paths": PATHS,
+        "simulation.horizon": "72h",
+        "simulation.monitoring": monitoring,
+        "simulation.detail": True,
+    }
+    if model == "given":
+        del keys["simulation.horizon"]
+    return stress.run(model_scenario(folder, model, {**keys, **changes}))
+
+
+def check(tree: xr.DataTree, model: str) -> None:
+    """Probabilities are some, equity is finite, and the model is named."""
+    assert tree.attrs["market_model"] == model
+    chances = tree["accounts"]["liquidation_probability"].to_numpy()
+    assert ((chances >= 0) & (chances <= 1)).all()
+    assert chances.max() > 0
+    assert np.isfinite(tree["detail"]["equity_end"].to_numpy()).all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+class TestEveryModel:
+    def test_first_passage(
+        self, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where a block of paths ends and which device computes it changes no path."""
+        tree = run(tmp_path, model)
+        check(tree, model)
+        monkeypatch.setattr(drive, "path_blocks", other_blocks)
+        monkeypatch.setattr(simulate, "choose_device", lambda kind: jax.devices()[5])
+        again = run(tmp_path, model)
+        xr.testing.assert_identical(again["detail"].to_dataset(), tree["detail"].to_dataset())
+
+    def test_cascade(self, model: str, tmp_path: Path) -> None:
+        tree = run(tmp_path, model, **CASCADE)
+        check(tree, model)
+
+
+@pytest.mark.parametrize("model", [model for model in MODELS if model not in ("given", "gbm")])
+def test_bridge(model: str, tmp_path: Path) -> None:
+    """Watched between the steps too: nobody is liquidated less."""
+    steps, bridges = (run(tmp_path, model, monitoring) for monitoring in ("step", "bridge"))
+    check(bridges, model)
+    found, least = (
+        tree["accounts"]["liquidation_probability_by_step"].to_numpy()[:, -1]
+        for tree in (bridges, steps)
+    )
+    assert (found >= least).all()
+    assert (found > least).any()
