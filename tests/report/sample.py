@@ -117,6 +117,7 @@ def _accounts(
     )
     out.put("group", member)
     out.hits("liquidation_probability", cross, rng)
+    out.hits("liquidation_probability_at_closes", 0.8 * cross, rng)
     out.calibrated("liquidation_probability")
     if compare:
         for prefix, chance in (("cross_", cross), ("isolated_", isolated)):
@@ -177,6 +178,7 @@ def _book(cross: Array, isolated: Array, compare: bool, loss: Array) -> SampleGr
             out.around(f"{prefix}{name}_value_at_risk", tail, 0.04)
             out.around(f"{prefix}{name}_expected_shortfall", tail + 0.3 * abs(tail), 0.05)
         out.around(f"{prefix}uncovered_loss_value_at_risk", np.array([0.0, 12_345.0]), 0.2)
+    out.around("liquidation_probability_at_closes", 0.8 * cross.mean(), 0.05)
     for name in ("liquidation_probability", "any_liquidation_probability"):
         out.calibrated(name)
     out.calibrated("expected_total_loss")

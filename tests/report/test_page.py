@@ -56,11 +56,12 @@ CASCADE = {
     "replay",
     "impact-laws",
     "caused",
+    "influence",
     "decision",
     "risk-per-trade",
     "venue",
 }
-"""Sections that a first passage has nothing for."""
+"""Sections that the sample has for a cascade only."""
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +208,7 @@ def test_a_section_stands_where_it_applies(
         ("decision", {"decision"}),
         ("course", set()),
         ("assets", {"market"}),
-        ("accounts", {"accounts", "riskiest", "cross-isolated"}),
+        ("accounts", {"accounts", "riskiest", "cross-isolated", "extremes"}),
         ("margin", set()),
     ],
 )

@@ -19,7 +19,7 @@ from stress.measure.fan import FanMeasure
 from stress.measure.moments import Estimate
 from stress.measure.paired import PairedMeasure
 from stress.measure.world import Findings, WorldMeasure
-from stress.runner import simulate as simulation
+from stress.runner import drive
 from stress.runner.prepare import Job, prepare
 from stress.scenario.load import load_scenario
 from stress.scenario.schema import Scenario
@@ -114,7 +114,7 @@ class TestChunking:
         self, scenario: Scenario, tree: xr.DataTree, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Where a block ends changes no path; sums over paths change by rounding only."""
-        monkeypatch.setattr(simulation, "path_blocks", other_blocks)
+        monkeypatch.setattr(drive, "path_blocks", other_blocks)
         other = stress.run(scenario)
         same(other, tree, "detail", "paths", "distribution")
         for group in ("accounts", "groups", "book", "assets"):

@@ -61,7 +61,8 @@ def _book(tree: xr.DataTree) -> Table:
 
 
 def _accounts(tree: xr.DataTree) -> tuple[Table, ...]:
-    if not has_values(tree, "influence", "account_influence"):
+    known = has_values(tree, "accounts", "liquidation_probability")
+    if not known or not has_values(tree, "influence", "account_influence"):
         return ()
     data = dataset(tree, "influence")
     probability = estimates(dataset(tree, "accounts"), "liquidation_probability")
