@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import jax
 import numpy as np
 import pytest
 import tomli_w
@@ -152,6 +153,65 @@ class TestVolatility:
     def test_what_the_scenario_states_is_not_drawn(self, tmp_path: Path) -> None:
         stated = write(tmp_path, market__volatility={"BTC": 0.5})
         np.testing.assert_array_equal(drawn_volatilities(stated, 3), 0.5)
+
+
+def drawn_tables(file: Path, draws: int) -> list[Any]:
+    """Return the tables of the model's own parameters that the draws of a scenario come to."""
+    with mock.patch.object(calibration_draws, "build_market", wraps=build_market) as built:
+        drawn_markets(prepare(stress.load_scenario(file)), draws)
+    return [call.args[0].market.table for call in built.call_args_list]
+
+
+JUMPS = {"rate": 20.0, "mean": -0.03, "deviation": 0.06}
+ESTIMATED = {
+    "models": {
+        "student-t": {"interval": "1d", "degrees_of_freedom": 4.0},
+        "jump-diffusion": {"common": JUMPS, "own": {"BTC": JUMPS}, "exposure": {"BTC": 1.0}},
+    },
+    "standard_errors": {
+        "student-t": {"degrees_of_freedom": 0.5},
+        "jump-diffusion": {
+            "common": {"rate": 10.0, "mean": 0.01, "deviation": 0.01},
+            "own": {"BTC": {"rate": 10.0, "deviation": 0.01}},
+        },
+    },
+}
+
+
+class TestTables:
+    """A model's own parameters; nothing is compiled."""
+
+    def test_an_own_parameter_is_drawn(self, tmp_path: Path) -> None:
+        file = write(tmp_path, calibration=ESTIMATED, market__model="student-t")
+        freedom = np.array([table.degrees_of_freedom for table in drawn_tables(file, 200)])
+        # log-normal above 2 around the estimate
+        logs = np.log((freedom - 2) / 2)
+        assert abs(logs.mean()) < 4 * 0.25 / np.sqrt(200)
+        assert logs.std() == pytest.approx(0.25, rel=4 / np.sqrt(400))
+
+    def test_unless_the_scenario_states_it(self, tmp_path: Path) -> None:
+        stated = {"market__student_t": {"degrees_of_freedom": 7.0}}
+        file = write(tmp_path, calibration=ESTIMATED, market__model="student-t", **stated)
+        assert {table.degrees_of_freedom for table in drawn_tables(file, 5)} == {7.0}
+
+    def test_jumps_fit_into_the_kernels_of_the_run(self, tmp_path: Path) -> None:
+        """Rates differ from draw to draw, the bars that jumps are drawn for do not."""
+        file = write(tmp_path, calibration=ESTIMATED, market__model="jump-diffusion")
+        job = prepare(stress.load_scenario(file))
+        drawn = drawn_markets(job, 6)
+        first = np.arange(1, dtype=np.uint32)
+        models = [market.block(first) for market in (job.market, *drawn)]
+        shapes = [
+            (jax.tree.structure(model), [leaf.shape for leaf in jax.tree.leaves(model)])
+            for model in models
+        ]
+        assert all(shape == shapes[0] for shape in shapes)
+        rates = [table.common.rate + table.own["BTC"].rate for table in drawn_tables(file, 6)]
+        assert len(set(rates)) == 6
+        for rate, model in zip(rates, models[1:], strict=True):
+            mean = rate / 365 * model.bar_steps
+            expected = -np.expm1(-mean)
+            np.testing.assert_allclose(model.exceeding[0], expected, rtol=1e-5)
 
 
 class TestResult:

@@ -85,7 +85,7 @@ class TestFindings:
         assert drawn.likelihood is None
 
     def test_scores_are_of_bars_that_were_not_seen(
-        self, fitted: Fitted, prices: PriceHistory
+        self, found: CalibrationFindings, fitted: Fitted, prices: PriceHistory
     ) -> None:
         """The normal density by SciPy, with the volatility of the first 420 bars alone."""
         tested = out_of_sample(fitted, prices)
@@ -98,8 +98,9 @@ class TestFindings:
         covariance = learnt.correlation * np.outer(deviation, deviation)
         expected = multivariate_normal(-(deviation**2) / 2, covariance).logpdf(rest)
         np.testing.assert_allclose(tested.log_scores["gbm"], expected, rtol=1e-9)
-        score = found_score(fitted, prices)
-        assert score == pytest.approx(expected.mean())
+        score = found.models[0].score
+        assert score is not None
+        assert score.mean == pytest.approx(expected.mean())
 
     def test_simulations_have_the_history_s_moments(self, fitted: Fitted) -> None:
         returns = simulated_returns(fitted, "gbm", 200, 500)
@@ -131,12 +132,6 @@ class TestFindings:
         assert found.recommended == "gbm"
         assert "No model with a density misses fewer." in found.because
         assert "bootstrap (" in found.because
-
-
-def found_score(fitted: Fitted, prices: PriceHistory) -> float:
-    score = calibration_findings(fitted, prices, replicas=4).models[0].score
-    assert score is not None
-    return score.mean
 
 
 class TestPage:
