@@ -19,6 +19,10 @@ _ROUNDS = 8
 """Rounds in which omega and the residuals' skewness settle; each is some hundred times closer."""
 
 
+_MOST_LASTING = 0.999
+"""Most persistence: weights estimated near 1 may exceed it on the residuals that they leave."""
+
+
 class FilteredRows(NamedTuple):
     """What the filter found.
 
@@ -28,12 +32,15 @@ class FilteredRows(NamedTuple):
         (rows, assets) of mean 0 and variance 1.
     omega
         (assets,) at which the recursion on these residuals has the stated mean variance.
+    beta
+        (assets,) weight of the last variance, lowered where it had to be.
     latest
         (assets,) variance of the bar behind the last row.
     """
 
     residuals: Floats
     omega: Floats
+    beta: Floats
     latest: Floats
 
 
@@ -44,7 +51,8 @@ def filtered(
 
     The mean of h is ``omega / (1 - alpha - gamma k - beta)`` with k the residuals' second moment
     below zero, 1/2 where they are symmetric: omega is chosen so that it is the stated variance for
-    the residuals that are drawn from. The filter starts at that variance.
+    the residuals that are drawn from. The filter starts at that variance. Where ``alpha + gamma k +
+    beta`` is above 0.999, beta is lowered until it is not.
 
     Parameters
     ----------
@@ -58,26 +66,28 @@ def filtered(
     Raises
     ------
     ValueError
-        The recursion on these residuals has no mean: alpha + gamma k + beta is not below 1.
+        The recursion on these residuals has no mean whatever beta: alpha + gamma k is too large.
     """
     shocks = returns - returns.mean(axis=0)
     weight = alpha + gamma * (shocks < 0)
     below = np.full(returns.shape[1], 0.5)
     for _ in range(_ROUNDS):
-        left = 1 - alpha - gamma * below - beta
-        if (left <= 0).any():
-            asset = int(np.argmin(left))
+        news = alpha + gamma * below
+        if (news >= _MOST_LASTING).any():
+            asset = int(np.argmax(news))
             raise ValueError(
-                f"alpha + gamma k + beta of asset {asset} must be below 1, is {1 - left[asset]:.6g}"
-                f" with the residuals' second moment below zero, k = {below[asset]:.3g}"
+                f"alpha + gamma k of asset {asset} must be below {_MOST_LASTING:g}, is"
+                f" {news[asset]:.6g} with the residuals' second moment below zero, k ="
+                f" {below[asset]:.3g}"
             )
-        omega = variance * left
-        variances = _variances(omega + weight * shocks**2, variance, beta)
+        lasting = np.minimum(beta, _MOST_LASTING - news)
+        omega = variance * (1 - news - lasting)
+        variances = _variances(omega + weight * shocks**2, variance, lasting)
         residuals = shocks / np.sqrt(variances[:-1])
         residuals = residuals - residuals.mean(axis=0)
         residuals = residuals / residuals.std(axis=0)
         below = np.mean(np.where(residuals < 0, residuals**2, 0.0), axis=0)
-    return FilteredRows(residuals, omega, variances[-1])
+    return FilteredRows(residuals, omega, lasting, variances[-1])
 
 
 def _variances(news: Floats, start: Floats, beta: Floats) -> Floats:

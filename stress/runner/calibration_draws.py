@@ -28,7 +28,6 @@ from stress.market import Constant, ModelSource, PriceModel
 from stress.market.filtered_historical import FilteredHistorical
 from stress.market.jump_diffusion import JumpDiffusion
 from stress.measure.calibration import CalibrationMeasure
-from stress.runner.clock import Clock
 from stress.runner.drive import Driver, compiled_driver, drive
 from stress.runner.market import market_source
 from stress.runner.measured import nothing_measured
@@ -52,9 +51,6 @@ _NO_ROOM = 1e-6
 
 _ANY = np.zeros(1, np.uint32)
 """Path numbers, where the model is the same for all."""
-
-_LOWERED, _MOST_LOWERED = 0.995, 40
-"""What the weight of the last variance is multiplied by while a filter is explosive; how often."""
 
 
 def drawn_markets(
@@ -285,27 +281,9 @@ def _resampled_markets(job: Job, draws: int) -> tuple[ModelSource, ...]:
     for number in range(draws):
         random = _random(job, number)
         rows = resampled_history(history, random)
-        source = _resampling(_weighted(market, random), clock, rows)
+        source = resampling_source(_weighted(market, random), clock, rows)
         found.append(build_market(job.scenario, job.setting, source))
     return tuple(found)
-
-
-def _resampling(market: Market, clock: Clock, history: PriceHistory) -> ModelSource:
-    """Return the source of a model on a drawn history.
-
-    A filter whose weights the drawn rows make explosive forgets a little faster, until it is not.
-    """
-    for _ in range(_MOST_LOWERED):
-        try:
-            return resampling_source(market, clock, history)
-        except InputError:
-            if market.filtered_historical is None:
-                raise
-            table = market.filtered_historical
-            beta = {asset: _LOWERED * weight for asset, weight in table.beta.items()}
-            lower = table.model_copy(update={"beta": beta})
-            market = market.model_copy(update={"filtered_historical": lower})
-    return resampling_source(market, clock, history)
 
 
 def _weighted(market: Market, random: np.random.Generator) -> Market:

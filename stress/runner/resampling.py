@@ -142,7 +142,7 @@ def _filtered_historical(market: Market, clock: Clock, rows: Rows) -> Resampling
         raise InputError(
             str(error),
             key="market.filtered-historical",
-            remedy="lower alpha, gamma or beta",
+            remedy="lower alpha or gamma",
         ) from error
     stated = table.initial_volatility
     initial = np.array(
@@ -160,7 +160,9 @@ def _filtered_historical(market: Market, clock: Clock, rows: Rows) -> Resampling
         bar_steps=rows.bar_steps,
         block=table.block,
         precision=clock.precision,
-        **weights,
+        alpha=weights["alpha"],
+        gamma=weights["gamma"],
+        beta=found.beta,
     )
     now = ", ".join(
         f"{asset} {np.sqrt(variance / bar_years):.0%}"
@@ -170,7 +172,19 @@ def _filtered_historical(market: Market, clock: Clock, rows: Rows) -> Resampling
     if len(market.assets) > 5:
         drawn += f" and {len(market.assets) - 5} more"
     inner = _inner(rows, "at the volatility that the filter has reached on the path")
-    return ResamplingSource(model, rows, None, (drawn, *_notices(rows), *inner))
+    lowered = _lowered(market, weights["beta"], found.beta)
+    return ResamplingSource(model, rows, None, (drawn, *lowered, *_notices(rows), *inner))
+
+
+def _lowered(market: Market, stated: Floats, used: Floats) -> tuple[str, ...]:
+    changed = [
+        f"{asset} from {before:.4g} to {after:.4g}"
+        for asset, before, after in zip(market.assets, stated, used, strict=True)
+        if after < before
+    ]
+    if not changed:
+        return ()
+    return (f"beta is lowered so that the variance has a mean: {', '.join(changed)}",)
 
 
 def _historical(market: Market, clock: Clock, rows: Rows) -> ResamplingSource:

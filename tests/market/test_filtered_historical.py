@@ -63,18 +63,37 @@ class TestFilter:
         mean = found.omega / (1 - ALPHA - GAMMA * below - BETA)
         np.testing.assert_allclose(mean, VARIANCE, rtol=1e-6)
 
-    def test_what_has_no_mean_is_refused(self) -> None:
+    def test_a_beta_too_large_is_lowered(self) -> None:
         """Nearly all of the second moment is below zero: gamma counts nearly whole."""
-        crash = np.full((400, 1), 0.001)
-        crash[::40] = -0.3
-        with pytest.raises(ValueError, match="must be below 1"):
+        found = filtered(
+            crashes(),
+            variance=np.array([VARIANCE]),
+            alpha=np.array([0.01]),
+            gamma=np.array([0.3]),
+            beta=np.array([0.83]),
+        )
+        below = np.where(found.residuals < 0, found.residuals**2, 0).mean(axis=0)
+        np.testing.assert_allclose(0.01 + 0.3 * below + found.beta, 0.999, rtol=1e-6)
+        assert found.beta[0] < 0.75
+        mean = found.omega / (1 - 0.01 - 0.3 * below - found.beta)
+        np.testing.assert_allclose(mean, VARIANCE, rtol=1e-3)
+
+    def test_what_has_no_mean_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="must be below 0.999"):
             filtered(
-                crash,
+                crashes(),
                 variance=np.array([VARIANCE]),
-                alpha=np.array([0.01]),
-                gamma=np.array([0.3]),
-                beta=np.array([0.83]),
+                alpha=np.array([0.1]),
+                gamma=np.array([1.0]),
+                beta=np.array([0.0]),
             )
+
+
+def crashes() -> Any:
+    """Return returns of which every fortieth is a crash, and the others nothing."""
+    crash = np.full((400, 1), 0.001)
+    crash[::40] = -0.3
+    return crash
 
 
 class TestModel:
@@ -131,10 +150,16 @@ class TestModel:
             np.testing.assert_allclose(np.diag(one @ one.T), variance / 4, rtol=1e-12)
         assert not np.asarray(jump).any()
 
-    def test_weights_that_explode_name_their_table(self) -> None:
-        # fifteen crashes hold nearly all of the second moment
-        crash = np.full((400, 1), 0.001)
-        crash[::40] = -0.3
+    def test_weights_that_explode_are_lowered_and_said(self) -> None:
         weights = {"alpha": {"A": 0.01}, "gamma": {"A": 0.3}, "beta": {"A": 0.83}}
+        source = resampling_source(
+            market("filtered-historical", 1, **weights), clock(), history(crashes())
+        )
+        assert any(one.startswith("beta is lowered") for one in source.notices)
+
+    def test_weights_that_explode_whatever_beta_name_their_table(self) -> None:
+        weights = {"alpha": {"A": 0.1}, "gamma": {"A": 1.0}, "beta": {"A": 0.0}}
         with pytest.raises(InputError, match=r"market\.filtered-historical"):
-            resampling_source(market("filtered-historical", 1, **weights), clock(), history(crash))
+            resampling_source(
+                market("filtered-historical", 1, **weights), clock(), history(crashes())
+            )
