@@ -79,7 +79,7 @@ class TestFilter:
         np.testing.assert_allclose(mean, VARIANCE, rtol=1e-3)
 
     def test_what_has_no_mean_is_refused(self) -> None:
-        with pytest.raises(ValueError, match="must be below 0.999"):
+        with pytest.raises(ValueError, match=r"must be below 0\.999"):
             filtered(
                 crashes(),
                 variance=np.array([VARIANCE]),
