@@ -17,6 +17,7 @@ import numpy as np
 
 from stress.backtest.load import Task
 from stress.backtest.plan import Plan, past
+from stress.calibrate.filter import settled_constant
 from stress.calibrate.fit import MODELS, Fitted, fit
 from stress.calibrate.garch import filtered_variance
 from stress.calibrate.regime import filtered_probabilities
@@ -33,7 +34,6 @@ from stress.runner.resampling import ResamplingSource, resampling_source
 from stress.scenario.build import correlation_matrix
 from stress.scenario.fields import Table
 from stress.scenario.market import complete_market
-from stress.scenario.models import FilteredHistorical as FilteredHistoricalTable
 from stress.scenario.models import Garch as GarchTable
 from stress.scenario.models import Jumps, merged
 from stress.scenario.problems import validated
@@ -49,8 +49,8 @@ CONDITIONAL: tuple[ModelName, ...] = ("garch", "regime", "filtered-historical")
 _TRIALS, _LOWER = 20, 0.9
 """How often, and to what share, jump rates are lowered to make room for them."""
 
-_LEAST, _HALVINGS = 1e-14, 60
-"""Least constant of a variance's recursion, and steps in which it is found."""
+_LEAST = 1e-14
+"""Least constant of a variance's recursion."""
 
 
 @dataclass(frozen=True)
@@ -122,32 +122,30 @@ def estimate(
         source = resampling_source(market, clock, history)
     else:
         source = market_source(market, clock)
-    return Forecaster(market, row, clock, mean, source, _constant(market, returns - mean, clock))
+    constant = _constant(market, source, returns - mean, clock)
+    return Forecaster(market, row, clock, mean, source, constant)
 
 
-def _constant(market: Market, centred: Floats, clock: Clock) -> Floats | None:
+def _constant(market: Market, source: ModelSource, centred: Floats, clock: Clock) -> Floats | None:
     """Return the (assets,) constant by which a model's variance is carried on, None without one.
 
-    A constant from the mean variance instead sets the level of a filter near its bound of
-    persistence by the wildest bars of the history alone: what it says would be off by a factor.
+    Of ``garch`` the one that ends where the estimate says the variance ends; of
+    ``filtered-historical`` that of its filter (``stress.calibrate.filter``).
     """
-    table = market.table
-    if not isinstance(table, GarchTable | FilteredHistoricalTable):
+    if market.filtered_historical is not None:
+        return settled_constant(centred, *_filter_weights(source))
+    table = market.garch
+    if table is None:
         return None
     weights, nothing = _weights(market, table), np.zeros(centred.shape[1])
     # the variance is linear in the constant
-    base = filtered_variance(centred, *weights, omega=nothing)
-    unit = filtered_variance(centred, *weights, omega=nothing + 1.0) - base
-    if isinstance(table, GarchTable):
-        # the estimate says where the variance ends
-        last = _array(table.initial_volatility, market) ** 2 * clock.step_years
-        return np.maximum((last - base[-1]) / unit[-1], _LEAST)
-    return _settled(centred, base[:-1], unit[:-1])
+    base = filtered_variance(centred, *weights, omega=nothing)[-1]
+    unit = filtered_variance(centred, *weights, omega=nothing + 1.0)[-1] - base
+    last = _array(table.initial_volatility, market) ** 2 * clock.step_years
+    return np.maximum((last - base) / unit, _LEAST)
 
 
-def _weights(
-    market: Market, table: GarchTable | FilteredHistoricalTable
-) -> tuple[Floats, Floats, Floats]:
+def _weights(market: Market, table: GarchTable) -> tuple[Floats, Floats, Floats]:
     return (
         _array(table.alpha, market),
         _array(table.gamma, market),
@@ -155,23 +153,19 @@ def _weights(
     )
 
 
-def _settled(centred: Floats, base: Floats, unit: Floats) -> Floats:
-    """Return the constant at which the residuals of a history have variance 1, (assets,).
+def _filter_weights(source: ModelSource) -> tuple[Floats, Floats, Floats]:
+    """Return alpha, gamma and beta as the filter has them: beta may have been lowered."""
+    model = _filtered_model(source)
+    alpha, gamma, beta = (
+        np.asarray(each, np.float64) for each in (model.alpha, model.gamma, model.beta)
+    )
+    return alpha, gamma, beta
 
-    Parameters
-    ----------
-    centred
-        (bars, assets) returns less their mean.
-    base, unit
-        (bars, assets) variances without a constant, and what they rise by for each unit of it.
-    """
-    squares = centred**2
-    low, high = np.full(centred.shape[1], _LEAST), squares.mean(axis=0)
-    for _ in range(_HALVINGS):
-        middle = np.sqrt(low * high)
-        wide = (squares / (base + middle * unit)).mean(axis=0) > 1
-        low, high = np.where(wide, middle, low), np.where(wide, high, middle)
-    return np.sqrt(low * high)
+
+def _filtered_model(source: ModelSource) -> FilteredHistorical:
+    assert isinstance(source, ResamplingSource)
+    assert isinstance(source.model, FilteredHistorical)
+    return source.model
 
 
 def _carried(
@@ -279,21 +273,17 @@ def _garch(one: Forecaster, since: Floats) -> ModelSource:
 
 
 def _filtered_historical(one: Forecaster, since: Floats) -> ModelSource:
-    source = one.source
-    assert isinstance(source, ResamplingSource)
-    model = source.model
-    assert isinstance(model, FilteredHistorical)
-    table = one.market.filtered_historical
-    assert table is not None
+    model = _filtered_model(one.source)
     variance = filtered_variance(
         since - one.mean,
-        *_weights(one.market, table),
+        *_filter_weights(one.source),
         omega=one.omega,
         start=np.asarray(model.initial, np.float64),
     )[-1]
     # the rows that are drawn from stay those of the refit, so that no kernel is compiled again
     now = replace(model, initial=jnp.asarray(variance, model.initial.dtype))
-    return replace(source, model=now)
+    assert isinstance(one.source, ResamplingSource)
+    return replace(one.source, model=now)
 
 
 def _regime(one: Forecaster, since: Floats) -> ModelSource:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from stress.calibrate.filter import filtered
+from stress.calibrate.filter import filtered, settled_constant
 from stress.engine.block import Schedule
 from stress.engine.paths import price_paths
 from stress.errors import InputError
@@ -38,18 +38,38 @@ def found_rows() -> Any:
 
 class TestFilter:
     def test_against_a_loop(self) -> None:
-        """The residuals are returns over the recursion's deviation, standardised."""
+        """The residuals are returns over the recursion's deviation, which leaves variance 1."""
         found = found_rows()
         shocks = RETURNS - RETURNS.mean(axis=0)
-        variance, raw = np.full(2, VARIANCE), []
+        constant = settled_constant(shocks, ALPHA, GAMMA, BETA)
+        variance, raw = np.mean(shocks**2, axis=0), []
         for shock in shocks:
             raw.append(shock / np.sqrt(variance))
             weight = ALPHA + GAMMA * (shock < 0)
-            variance = found.omega + weight * shock**2 + BETA * variance
+            variance = constant + weight * shock**2 + BETA * variance
         raw_array = np.array(raw)
+        np.testing.assert_allclose((raw_array**2).mean(axis=0), 1.0, rtol=1e-9)
         expected = (raw_array - raw_array.mean(axis=0)) / raw_array.std(axis=0)
         np.testing.assert_allclose(found.residuals, expected, atol=1e-10)
         np.testing.assert_allclose(found.latest, variance, rtol=1e-10)
+
+    @pytest.mark.parametrize("stated", [0.3, 1.0, 3.0])
+    def test_the_level_is_that_of_the_day(self, stated: float) -> None:
+        """Whatever mean variance the market states, the filter finds what made the history."""
+        random = np.random.default_rng(5)
+        omega, alpha, beta = 4e-6, 0.05, 0.94
+        truth, returns = omega / 0.01, []
+        for normal in random.standard_normal(3_000):
+            returns.append(np.sqrt(truth) * normal)
+            truth = omega + alpha * returns[-1] ** 2 + beta * truth
+        found = filtered(
+            np.array(returns)[:, None],
+            variance=np.array([stated * omega / 0.01]),
+            alpha=np.array([alpha]),
+            gamma=np.array([0.0]),
+            beta=np.array([beta]),
+        )
+        np.testing.assert_allclose(found.latest, truth, rtol=0.05)
 
     def test_moments(self) -> None:
         residuals = found_rows().residuals
