@@ -7,7 +7,7 @@ from scipy.special import stdtrit
 
 from stress.measure.moments import Estimate
 from stress.measure.world import Findings, Request
-from stress.stats.confidence import independent
+from stress.stats.confidence import design_effect, independent
 from stress.stats.tail import expected_shortfall, tail_size
 from stress.types import Array, Floats, Integers
 
@@ -54,7 +54,10 @@ class EffectiveRisk:
         self.book_position, self.pool_account = book_position, pool_account
         self.equity = np.where(initial_equity > 0, initial_equity, np.nan)
         self.confidence = request.confidence
-        self.keep = tail_size(request.paths, _LEVEL, request.confidence)
+        # where paths have a design effect fewer of them may need more of their largest
+        plain = design_effect(request.confidence) == 1
+        most = tail_size(request.paths, _LEVEL, request.confidence)
+        self.keep = most if plain else request.paths
         self.count = np.zeros(positions, np.int64)
         self.mean, self.squares = np.zeros(positions), np.zeros(positions)
         self._dtype = request.precision

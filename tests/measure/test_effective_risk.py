@@ -12,6 +12,7 @@ from scipy.stats import t as student
 
 from stress.measure import risk as risk_module
 from stress.measure.risk import EffectiveRisk
+from stress.stats.confidence import Confidence
 from stress.stats.tail import expected_shortfall
 from tests.measure.blocks import estimate, request, same
 
@@ -120,3 +121,20 @@ def test_memory() -> None:
     assert most <= 6 * risk.keep + risk_module._LEAST_CUT
     risk.finish()
     assert sum(len(kept) for _, kept in risk._parts) <= 3 * risk.keep
+
+
+@pytest.mark.parametrize("happened", [1, 5, 41, 69])
+@pytest.mark.parametrize("effect", [1.0, 2.5, 12.0])
+def test_windows_that_overlap(happened: int, effect: float) -> None:
+    """Of paths that are worth less, as many of the largest are kept as the bounds ask for."""
+    asked = replace(request(70), confidence=Confidence(0.95, effect))
+    risk = EffectiveRisk(1, np.array([0]), np.array([0]), np.array([1.0]), asked)
+    loser = np.full((1, 70), -1)
+    loser[0, :happened] = 0
+    loss = np.random.default_rng(1).random((1, 70))
+    risk.update(loser, loss)
+    found = estimate(risk.finish(), "positions", "effective_risk_shortfall")
+    everything = np.sort(loss[:, :happened])[:, ::-1]
+    value, interval = expected_shortfall(everything, happened, 0.99, Confidence(0.95, effect))
+    np.testing.assert_allclose(found.value, value, rtol=1e-6)
+    np.testing.assert_allclose(found.interval, interval, rtol=1e-6)

@@ -17,13 +17,8 @@ from tests.runner.test_invariance import other_blocks
 
 PATHS = 70
 """One whole block and a part of another."""
-CASCADE = {
-    "venue.impact": {
-        "kind": "linear",
-        "depth_1pct": dict.fromkeys(("ONE", "TWO", "TEN", "ODD"), 1e6),
-    },
-    "venue.fund": {"balance": 1e4},
-}
+CASCADE = {"venue.amount": "restore", "venue.fund": {"balance": 1e4}}
+"""What first passage cannot follow; without impact one variant is compiled instead of three."""
 
 
 def run(folder: Path, model: str, monitoring: str = "step", **changes: Any) -> xr.DataTree:
