@@ -87,6 +87,13 @@ class TestDigits:
         np.testing.assert_array_equal(found[:WIDTH], market.levels(FIRST))
         np.testing.assert_array_equal(found[WIDTH:], market.levels(FIRST + WIDTH))
 
+    def test_another_device(self, model: str, build: Build) -> None:
+        numbers = np.arange(WIDTH)
+        here = build(model, "float64").levels(numbers)
+        with jax.default_device(jax.devices()[5]):
+            there = build(model, "float64").levels(numbers)
+        np.testing.assert_array_equal(there, here)
+
     def test_horizon_and_time_blocks(self, model: str, build: Build) -> None:
         """A shorter horizon in other blocks of time is the beginning of the longer one."""
         market = build(model, "float64")
