@@ -137,7 +137,6 @@ class TestWindows:
 
 class TestSays:
     def test_the_length_of_blocks(self, tmp_path: Path) -> None:
-        pytest.importorskip("arch")
         job = prepare(written(tmp_path, "bootstrap", paths=64))
         assert any("rule of Politis and White" in notice for notice in job.notices)
         job = prepare(written(tmp_path, "bootstrap", {"block": 4.0}, paths=64))
