@@ -107,7 +107,7 @@ def compare(
 # --- order of the file ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backstop", ["none", "socialised"])
+@pytest.mark.parametrize("backstop", [pytest.param("none", marks=pytest.mark.slow), "socialised"])
 def test_order_of_accounts(backstop: str) -> None:
     """Who stands first in the file matters to nobody, unless the venue deleverages."""
 
@@ -216,7 +216,7 @@ def _twice(book: PlainBook, share: float) -> PlainBook:
     return PlainBook(accounts)
 
 
-@pytest.mark.parametrize("backstop", ["none", "socialised"])
+@pytest.mark.parametrize("backstop", [pytest.param("none", marks=pytest.mark.slow), "socialised"])
 def test_two_halves_are_a_whole(backstop: str) -> None:
     """Under one tier every rule of order and amount is free of scale: halves fare as the whole.
 
@@ -277,7 +277,14 @@ def _larger(setting: Setting, factor: float) -> Setting:
     )
 
 
-@pytest.mark.parametrize("backstop", ["none", "socialised", "auto-deleverage"])
+@pytest.mark.parametrize(
+    "backstop",
+    [
+        pytest.param("none", marks=pytest.mark.slow),
+        pytest.param("socialised", marks=pytest.mark.slow),
+        "auto-deleverage",
+    ],
+)
 def test_a_larger_world(backstop: str) -> None:
     """Accounts, depth, tiers, fund and reserves alike: by a power of two it is the same digits."""
 

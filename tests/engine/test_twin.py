@@ -176,7 +176,12 @@ def check_bridge(job: Job, accounts: dict[str, Account], level: float | None) ->
     return followed
 
 
-@pytest.mark.parametrize("detail", [True, False], ids=["every-pool", "screened"])
+@pytest.mark.parametrize(
+    "detail",
+    # the screened answer is that of every pool: tests/engine/test_screening.py
+    [True, pytest.param(False, marks=pytest.mark.slow)],
+    ids=["every-pool", "screened"],
+)
 @pytest.mark.parametrize("trigger", TRIGGERS)
 def test_bridge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trigger: str, detail: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,15 @@ def stepped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], xr.Data
     return passage
 
 
-@pytest.mark.parametrize("model", MODELS)
+def often(*chosen: str, among: Sequence[str] = MODELS) -> list[Any]:
+    """Return models as parameters: the chosen ones every time, all of them in the full study."""
+    return [
+        pytest.param(model, marks=() if model in chosen else pytest.mark.slow) for model in among
+    ]
+
+
+# one that mixes, one that jumps, one that draws rows
+@pytest.mark.parametrize("model", often("garch", "jump-diffusion", "historical"))
 class TestEveryModel:
     def test_first_passage(self, model: str, stepped: Callable[[str], xr.DataTree]) -> None:
         check(stepped(model), model)
@@ -68,7 +76,7 @@ class TestEveryModel:
         check(tree, model)
 
 
-@pytest.mark.parametrize("model", ["jump-diffusion", "garch"])
+@pytest.mark.parametrize("model", often("garch", among=["jump-diffusion", "garch"]))
 def test_blocks_and_devices(
     model: str,
     stepped: Callable[[str], xr.DataTree],
@@ -85,7 +93,14 @@ def test_blocks_and_devices(
     xr.testing.assert_identical(again, stepped(model)["detail"].to_dataset())
 
 
-@pytest.mark.parametrize("model", [model for model in MODELS if model not in ("given", "gbm")])
+@pytest.mark.parametrize(
+    "model",
+    often(
+        "jump-diffusion",
+        "regime",
+        among=[model for model in MODELS if model not in ("given", "gbm")],
+    ),
+)
 def test_bridge(model: str, stepped: Callable[[str], xr.DataTree], tmp_path: Path) -> None:
     """Watched between the steps too: nobody is liquidated less."""
     bridges = run(tmp_path, model, "bridge")
