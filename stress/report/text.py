@@ -211,12 +211,19 @@ def plural(number: float | str, one: str, many: str | None = None) -> str:
 
 
 def days(number: float | str) -> str:
-    """Write a length of time in days: ``7 days``, ``0.5 days``."""
+    """Write a length of time given in days: ``7 days``, ``12 hours``, ``30 minutes``."""
     try:
         length = float(number)
     except ValueError:
         return str(number) or MISSING
-    return f"{length:g} day" + ("" if length == 1 else "s")
+    for unit, size in (("day", 1.0), ("hour", 24.0)):
+        if length * size >= 1 - 1e-9:
+            return _of_unit(length * size, unit)
+    return _of_unit(length * 1440, "minute")
+
+
+def _of_unit(length: float, unit: str) -> str:
+    return f"{length:g} {unit}" + ("" if f"{length:g}" == "1" else "s")
 
 
 def level_name(level: float) -> str:

@@ -32,8 +32,8 @@ def known_model(name: str) -> str:
     rule = f"must be a price model, got {quoted(name)}"
     raise refuse(
         rule,
-        f"{closest(name, [*built_in, *registered])}, or install the distribution "
-        f"that registers it (entry points {GROUP})",
+        f"{closest(name, [*built_in, *registered])} (or install the distribution that registers "
+        f"it: entry points {GROUP})",
     )
 
 
