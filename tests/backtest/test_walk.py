@@ -111,6 +111,7 @@ def test_gbm_fails_on_heavy_tails(tmp_path: Path) -> None:
     assert (own.shortfall_verdict == "passes").all()
 
 
+@pytest.mark.slow
 def test_standing_still_fails_on_clusters(tmp_path: Path) -> None:
     """Volatility that comes in spells: exceedances of gbm cluster, those of garch hardly."""
     task = _task(

@@ -181,7 +181,15 @@ def _pools(problem: Problem) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("problem", [*PROBLEMS, *SHARPENED], ids=lambda problem: problem.name)
+@pytest.mark.parametrize(
+    "problem",
+    [
+        # each is a kernel to compile: a third of them every time, all of them in the full study;
+        # the twin solves all of them every time
+        pytest.param(problem, id=problem.name, marks=pytest.mark.slow if number % 3 else ())
+        for number, problem in enumerate([*PROBLEMS, *SHARPENED])
+    ],
+)
 def test_problem(problem: Problem) -> None:
     """Every number that is known by hand comes out, to ten digits."""
     compared = set(problem.expected) - NOT_COUNTED

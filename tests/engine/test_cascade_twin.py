@@ -116,7 +116,15 @@ def test_kernel_equals_twin(number: int) -> None:
 SCREENED = (4, 12, 17, 18)
 
 
-@pytest.mark.parametrize("number", SCREENED, ids=[PLANS[number].label for number in SCREENED])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(
+            number, id=PLANS[number].label, marks=() if number in OFTEN else pytest.mark.slow
+        )
+        for number in SCREENED
+    ],
+)
 def test_screening_changes_nothing(number: int) -> None:
     """Judging only pools that may be in doubt gives what judging every pool gives."""
     plan = PLANS[number]

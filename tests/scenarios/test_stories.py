@@ -101,6 +101,7 @@ def test_an_empty_fund_is_paid_for_by_the_winners() -> None:
     assert bool(limits["breached"].all())
 
 
+@pytest.mark.slow  # three decision rules in one kernel
 def test_shards_close_what_a_leader_would_not() -> None:
     found = book("leader_or_shards")
     assert found["expected_false_liquidations"] > 10

@@ -122,7 +122,10 @@ def corridor_truth(longs: float, shorts: float) -> tuple[float, float, float]:
     return either, sum(alone) - either, alone[0]
 
 
-@pytest.mark.parametrize(("steps", "paths"), RUNS)
+@pytest.mark.parametrize(
+    ("steps", "paths"),
+    [RUNS[0], pytest.param(*RUNS[1], marks=pytest.mark.slow), RUNS[2]],
+)
 def test_two_accounts(tmp_path: Path, steps: int, paths: int) -> None:
     """Both, either and the first of two accounts, on the same side and on opposite sides."""
     tree = run_pairs(tmp_path, steps, paths)
