@@ -11,6 +11,11 @@ from pathlib import Path
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+# each of several workers has a core of its own: threads of one would only wait for another's
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("NPROC", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # a kernel is compiled once for all test modules, workers and commands that run it; the variables
 # reach the processes that tests start
 os.environ.setdefault(

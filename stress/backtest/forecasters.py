@@ -30,15 +30,15 @@ from stress.market.filtered_historical import FilteredHistorical
 from stress.runner.clock import Clock
 from stress.runner.market import market_source
 from stress.runner.plan import time_block
-from stress.runner.resampling import ResamplingSource, resampling_source
-from stress.scenario.build import correlation_matrix
+from stress.runner.resampling import ResamplingSource
+from stress.scenario.build import asset_array, correlation_matrix
 from stress.scenario.fields import Table
 from stress.scenario.market import complete_market
 from stress.scenario.models import Garch as GarchTable
 from stress.scenario.models import Jumps, merged
 from stress.scenario.problems import validated
 from stress.scenario.schema import Market
-from stress.types import RESAMPLING, Floats, ModelName
+from stress.types import Floats, ModelName
 
 __all__ = ["CONDITIONAL", "Forecaster", "estimate", "simulate"]
 
@@ -118,10 +118,7 @@ def estimate(
     # what all models share is enough for the one that is nothing but the history
     fitted = fit(history, [model if model in MODELS else "gbm"])
     market = _market(task, fitted, model, fitted.models.get(model, {}))
-    if model in RESAMPLING:
-        source = resampling_source(market, clock, history)
-    else:
-        source = market_source(market, clock)
+    source = market_source(market, clock, history)
     constant = _constant(market, source, returns - mean, clock)
     return Forecaster(market, row, clock, mean, source, constant)
 
@@ -141,15 +138,15 @@ def _constant(market: Market, source: ModelSource, centred: Floats, clock: Clock
     # the variance is linear in the constant
     base = filtered_variance(centred, *weights, omega=nothing)[-1]
     unit = filtered_variance(centred, *weights, omega=nothing + 1.0)[-1] - base
-    last = _array(table.initial_volatility, market) ** 2 * clock.step_years
+    last = asset_array(table.initial_volatility, market.assets) ** 2 * clock.step_years
     return np.maximum((last - base) / unit, _LEAST)
 
 
 def _weights(market: Market, table: GarchTable) -> tuple[Floats, Floats, Floats]:
     return (
-        _array(table.alpha, market),
-        _array(table.gamma, market),
-        _array(table.beta, market),
+        asset_array(table.alpha, market.assets),
+        asset_array(table.gamma, market.assets),
+        asset_array(table.beta, market.assets),
     )
 
 
@@ -266,7 +263,7 @@ def _garch(one: Forecaster, since: Floats) -> ModelSource:
         since - one.mean,
         *_weights(market, table),
         omega=one.omega,
-        start=_array(table.initial_volatility, market) ** 2 * years,
+        start=asset_array(table.initial_volatility, market.assets) ** 2 * years,
     )[-1]
     now = by_asset(market.assets, np.sqrt(variance / years))
     return market_source(_with(market, initial_volatility=now), one.clock)
@@ -290,7 +287,9 @@ def _regime(one: Forecaster, since: Floats) -> ModelSource:
     market, table = one.market, one.market.regime
     assert table is not None
     years = one.clock.step_years
-    deviations = [_array(state.volatility, market) * np.sqrt(years) for state in table.states]
+    deviations = [
+        asset_array(state.volatility, market.assets) * np.sqrt(years) for state in table.states
+    ]
     matrices = [
         correlation_matrix(state.correlation or market.correlation) for state in table.states
     ]
@@ -304,10 +303,6 @@ def _regime(one: Forecaster, since: Floats) -> ModelSource:
         since, one.mean, covariances, np.array(table.transition), np.array(table.initial)
     )[-1]
     return market_source(_with(market, initial=tuple(map(float, predicted))), one.clock)
-
-
-def _array(values: Mapping[str, float], market: Market) -> Floats:
-    return np.array([values[asset] for asset in market.assets], dtype=np.float64)
 
 
 _UPDATES: Mapping[str, Callable[[Forecaster, Floats], ModelSource]] = {

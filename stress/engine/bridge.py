@@ -142,16 +142,15 @@ def bridge_verdict(panel: Panel, paths: jax.Array, *, block: Block, rules: Rules
     open_steps = jnp.arange(drawn.shape[1])[None] <= jnp.where(hit, first, drawn.shape[1])
     called = ((bridges.uniform < call) | (call >= 1)) & open_steps
     at_hit = _marks_at_hit(panel, excess, block, paths, first)
-    then = margins(panel, lambda asset, quantity: own_mark(at_hit, asset))
-    # a pool that is hit is closed at the moment at which its equity is its requirement
-    equity = then.required
+    jumped = None
     if block.arrivals is not None:
-        # one that a jump has hit, behind it
         on_bridge = (bridges.uniform < crossed) | (crossed >= 1)
         jumped = ~jnp.take_along_axis(on_bridge, first, axis=1)
         at_hit = jnp.where(jumped[:, 0], nodes[:, paths, first[:, 0] + 1], at_hit)
-        then = margins(panel, lambda asset, quantity: own_mark(at_hit, asset))
-        equity = jnp.where(jumped, then.equity, then.required)
+    then = margins(panel, lambda asset, quantity: own_mark(at_hit, asset))
+    # a pool that is hit is closed at the moment at which its equity is its requirement, one that a
+    # jump has hit behind it
+    equity = then.required if jumped is None else jnp.where(jumped, then.equity, then.required)
     return Verdict(
         hit=hit,
         step=block.first + first,

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stress.market import Inside
-from stress.market.gbm import symmetric_root
+from stress.market.gbm import log_drift, symmetric_root
 from stress.market.mixing import Mixing
 from stress.pytree import register_part
 from stress.types import Floats, Precision
@@ -138,7 +138,7 @@ class Garch:
         root = symmetric_root(correlation)
         dtype = jnp.dtype(precision)
         return cls(
-            mean=jnp.asarray((drift - volatility**2 / 2) * step_years, dtype),
+            mean=jnp.asarray(log_drift(volatility, drift, step_years), dtype),
             root=jnp.asarray(root, dtype),
             covariance_root=jnp.asarray((volatility * np.sqrt(step_years))[:, None] * root, dtype),
             omega=jnp.asarray(volatility**2 * bar_years * lasting, dtype),

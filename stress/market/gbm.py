@@ -17,7 +17,7 @@ import numpy as np
 from stress.pytree import register_part
 from stress.types import Floats, Precision
 
-__all__ = ["GeometricBrownianMotion", "symmetric_root"]
+__all__ = ["GeometricBrownianMotion", "log_drift", "symmetric_root"]
 
 
 @register_part
@@ -61,7 +61,7 @@ class GeometricBrownianMotion:
         """
         deviation = volatility * np.sqrt(step_years)
         root = deviation[:, None] * symmetric_root(correlation)
-        mean = (drift - volatility**2 / 2) * step_years
+        mean = log_drift(volatility, drift, step_years)
         dtype = jnp.dtype(precision)
         return cls(jnp.asarray(mean, dtype), jnp.asarray(root, dtype))
 
@@ -81,6 +81,14 @@ class GeometricBrownianMotion:
         # "highest": a GPU's reduced-precision matrix units must not change a liquidation
         shock = jnp.matmul(self.covariance_root, normals, precision="highest")
         return state, self.mean[:, None] + shock
+
+
+def log_drift(volatility: Floats, drift: Floats, years: float) -> Floats:
+    """Return (assets,) the mean log return over a time, ``drift - volatility^2 / 2`` a year.
+
+    What every model but ``jump-diffusion``, which compensates its jumps, has for a mean.
+    """
+    return (drift - volatility**2 / 2) * years
 
 
 def symmetric_root(correlation: Floats) -> Floats:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stress.market import Inside
-from stress.market.gbm import symmetric_root
+from stress.market.gbm import log_drift, symmetric_root
 from stress.pytree import register_part
 from stress.types import Floats, Precision
 
@@ -125,7 +125,7 @@ class RegimeSwitching:
         whole = (volatility * np.sqrt(step_years))[:, None] * symmetric_root(correlation)
         dtype = jnp.dtype(precision)
         return cls(
-            mean=jnp.asarray((drift - volatility**2 / 2) * step_years, dtype),
+            mean=jnp.asarray(log_drift(volatility, drift, step_years), dtype),
             roots=jnp.asarray(np.stack(roots), dtype),
             covariance_root=jnp.asarray(whole, dtype),
             thresholds=jnp.asarray(_thresholds(chances), jnp.uint32),

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stress.market import Inside
-from stress.market.gbm import symmetric_root
+from stress.market.gbm import log_drift, symmetric_root
 from stress.market.mixing import Mixing
 from stress.market.student_t import Mixed, in_bar
 from stress.pytree import register_part
@@ -110,7 +110,7 @@ class SkewedT:
             )
         deviation = volatility * np.sqrt(step_years)
         root = deviation[:, None] * symmetric_root(rest)
-        mean = (drift - volatility**2 / 2) * step_years
+        mean = log_drift(volatility, drift, step_years)
         # a bar's deviation over its number of steps
         slope = skewness * centre * deviation / np.sqrt(bar_steps)
         dtype = jnp.dtype(precision)

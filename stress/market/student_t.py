@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stress.market import Inside
-from stress.market.gbm import symmetric_root
+from stress.market.gbm import log_drift, symmetric_root
 from stress.market.mixing import Mixing
 from stress.pytree import register_part
 from stress.types import Floats, Precision
@@ -97,7 +97,7 @@ class StudentT:
         """
         deviation = volatility * np.sqrt(step_years)
         root = deviation[:, None] * symmetric_root(correlation)
-        mean = (drift - volatility**2 / 2) * step_years
+        mean = log_drift(volatility, drift, step_years)
         dtype = jnp.dtype(precision)
         return cls(
             mean=jnp.asarray(mean, dtype),

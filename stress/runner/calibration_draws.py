@@ -34,10 +34,11 @@ from stress.runner.measured import nothing_measured
 from stress.runner.prepare import Job, build_market, market_clock
 from stress.runner.progress import Silent
 from stress.runner.resampling import resampling_of, resampling_source
-from stress.scenario.build import correlation_matrix
+from stress.scenario.build import build_setting, correlation_matrix
 from stress.scenario.load import load_calibration
 from stress.scenario.schema import Calibration, Market
-from stress.stats.facts import block_length, block_rows
+from stress.stats.blocks import block_rows
+from stress.stats.facts import block_length
 from stress.types import RESAMPLING, Floats
 
 __all__ = ["calibration_error", "drawn_markets", "resampled_history"]
@@ -170,7 +171,9 @@ def _drawn_market(job: Job, calibration: Calibration, number: int) -> ModelSourc
     }
     scenario = job.scenario.model_copy(update={"market": market.model_copy(update=update)})
     source = market_source(scenario.market, market_clock(scenario, job.setting))
-    return build_market(scenario, job.setting, _with_bars_of(job, scenario.market, source))
+    # overlays act around the mean and the correlation that were drawn
+    setting = build_setting(scenario)
+    return build_market(scenario, setting, _with_bars_of(job, scenario.market, source))
 
 
 def _with_bars_of(job: Job, market: Market, source: ModelSource) -> ModelSource:
@@ -330,7 +333,7 @@ def resampled_history(history: PriceHistory, random: np.random.Generator) -> Pri
     bar = bar_interval(history)
     returns, _ = one_bar_returns(history, bar)
     rows = np.flatnonzero(np.isfinite(returns).all(axis=1))
-    taken = rows[block_rows(len(rows), block_length(len(rows)), random)]
+    taken = rows[block_rows(len(rows), block_length(len(rows)), random, 1)[0]]
     start = history.close[rows[0]]
     walked = start * np.exp(returns[taken].cumsum(axis=0))
     close = np.concatenate([start[None], walked])

@@ -19,7 +19,6 @@ from stress.data.prices import PriceHistory
 from stress.engine.block import Schedule
 from stress.engine.paths import price_paths
 from stress.errors import InputError
-from stress.market import ModelSource
 from stress.measure.choice import Candidate, Score, chosen, judged_confidence, missed, scores
 from stress.report.calibration.findings import (
     CalibrationFindings,
@@ -33,11 +32,10 @@ from stress.report.text import joined, plural
 from stress.runner.clock import Clock
 from stress.runner.market import market_source
 from stress.runner.plan import time_block
-from stress.runner.resampling import resampling_source
 from stress.scenario.market import complete_market
 from stress.scenario.schema import Calibration, Market
 from stress.stats.facts import JUDGED, Facts, facts, history_samples, percentiles
-from stress.types import RESAMPLING, Floats, ModelName
+from stress.types import Floats, ModelName
 
 __all__ = [
     "OutOfSample",
@@ -194,7 +192,7 @@ def _models(fitted: Fitted) -> tuple[ModelName, ...]:
 def simulated_returns(fitted: Fitted, name: ModelName, bars: int, replicas: int) -> Floats:
     """Return (replicas, bars, assets) log returns of one bar under a fitted model."""
     clock = Clock(float(fitted.bar / YEAR), bars, replicas, "float32")
-    source = _source(_market(fitted, name), clock, fitted.base.history)
+    source = market_source(_market(fitted, name), clock, fitted.base.history)
     numbers = np.arange(replicas, dtype=np.uint32)
     schedule = Schedule(
         steps=bars, block=time_block(bars), monitoring="step", precision=clock.precision
@@ -207,12 +205,6 @@ def simulated_returns(fitted: Fitted, name: ModelName, bars: int, replicas: int)
         schedule=schedule,
     )
     return np.diff(np.log(np.asarray(prices, np.float64)), axis=1)
-
-
-def _source(market: Market, clock: Clock, history: PriceHistory) -> ModelSource:
-    if market.model in RESAMPLING:
-        return resampling_source(market, clock, history)
-    return market_source(market, clock)
 
 
 def _market(fitted: Fitted, name: ModelName) -> Market:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypedDict
 
 import numpy as np
 
 from stress.data.given import open_given
+from stress.data.prices import PriceHistory
 from stress.errors import InputError
 from stress.market import Constant, ModelSource
 from stress.market.garch import Garch
@@ -24,16 +26,16 @@ from stress.market.student_t import StudentT
 from stress.runner.clock import Clock
 from stress.runner.registered import registered_source
 from stress.runner.resampling import resampling_source
-from stress.scenario.build import correlation_matrix
+from stress.scenario.build import asset_array, correlation_matrix
 from stress.scenario.durations import YEAR_SECONDS, duration_seconds
 from stress.scenario.models import Jumps
 from stress.scenario.schema import Market
-from stress.types import RESAMPLING, Floats
+from stress.types import RESAMPLING, Floats, Precision
 
 __all__ = ["Clock", "bar_steps", "market_source"]
 
 
-def market_source(market: Market, clock: Clock) -> ModelSource:
+def market_source(market: Market, clock: Clock, history: PriceHistory | None = None) -> ModelSource:
     """Return what gives each block of paths its price model, without overlays.
 
     Parameters
@@ -42,12 +44,16 @@ def market_source(market: Market, clock: Clock) -> ModelSource:
         Complete, as ``load_scenario`` leaves it.
     clock
         The time grid.
+    history
+        What a model that draws from one draws from, instead of the file that it names.
 
     Raises
     ------
     InputError
         If a file that the model reads cannot be used, or its parameters contradict each other.
     """
+    if market.model in RESAMPLING:
+        return resampling_source(market, clock, history)
     return _BUILDERS.get(market.model, registered_source)(market, clock)
 
 
@@ -76,24 +82,33 @@ def bar_steps(market: Market, clock: Clock) -> int:
     )
 
 
-def _array(values: Mapping[str, float], market: Market) -> Floats:
-    return np.array([values[asset] for asset in market.assets], dtype=np.float64)
+class _Shared(TypedDict):
+    """What the builders of all models ask for, by the names of their parameters."""
+
+    volatility: Floats
+    drift: Floats
+    correlation: Floats
+    step_years: float
+    precision: Precision
+
+
+def _shared(market: Market, clock: Clock) -> _Shared:
+    return {
+        "volatility": asset_array(market.volatility, market.assets),
+        "drift": asset_array(market.drift, market.assets),
+        "correlation": correlation_matrix(market.correlation),
+        "step_years": clock.step_years,
+        "precision": clock.precision,
+    }
 
 
 def _gbm(market: Market, clock: Clock) -> ModelSource:
-    model = GeometricBrownianMotion.build(
-        volatility=_array(market.volatility, market),
-        drift=_array(market.drift, market),
-        correlation=correlation_matrix(market.correlation),
-        step_years=clock.step_years,
-        precision=clock.precision,
-    )
-    return Constant(model)
+    return Constant(GeometricBrownianMotion.build(**_shared(market, clock)))
 
 
 def _given(market: Market, clock: Clock) -> ModelSource:
     assert market.file is not None  # the scenario's checks
-    price = _array(market.price, market)
+    price = asset_array(market.price, market.assets)
     file = open_given(
         market.file,
         assets=market.assets,
@@ -109,17 +124,13 @@ def _garch(market: Market, clock: Clock) -> ModelSource:
     table = market.garch
     assert table is not None  # complete
     model = Garch.build(
-        volatility=_array(market.volatility, market),
-        drift=_array(market.drift, market),
-        correlation=correlation_matrix(market.correlation),
-        step_years=clock.step_years,
+        **_shared(market, clock),
         bar_steps=bar_steps(market, clock),
-        precision=clock.precision,
         degrees_of_freedom=table.degrees_of_freedom,
-        alpha=_array(table.alpha, market),
-        gamma=_array(table.gamma, market),
-        beta=_array(table.beta, market),
-        initial_volatility=_array(table.initial_volatility, market),
+        alpha=asset_array(table.alpha, market.assets),
+        gamma=asset_array(table.gamma, market.assets),
+        beta=asset_array(table.beta, market.assets),
+        initial_volatility=asset_array(table.initial_volatility, market.assets),
     )
     return Constant(model)
 
@@ -128,13 +139,11 @@ def _regime(market: Market, clock: Clock) -> ModelSource:
     table = market.regime
     assert table is not None  # complete
     model = RegimeSwitching.build(
-        volatility=_array(market.volatility, market),
-        drift=_array(market.drift, market),
-        correlation=correlation_matrix(market.correlation),
-        step_years=clock.step_years,
+        **_shared(market, clock),
         bar_steps=bar_steps(market, clock),
-        precision=clock.precision,
-        volatilities=np.array([_array(state.volatility, market) for state in table.states]),
+        volatilities=np.array(
+            [asset_array(state.volatility, market.assets) for state in table.states]
+        ),
         correlations=[
             correlation_matrix(state.correlation or market.correlation) for state in table.states
         ],
@@ -148,13 +157,9 @@ def _student_t(market: Market, clock: Clock) -> ModelSource:
     table = market.student_t
     assert table is not None  # complete
     model = StudentT.build(
-        volatility=_array(market.volatility, market),
-        drift=_array(market.drift, market),
-        correlation=correlation_matrix(market.correlation),
+        **_shared(market, clock),
         degrees_of_freedom=table.degrees_of_freedom,
-        step_years=clock.step_years,
         bar_steps=bar_steps(market, clock),
-        precision=clock.precision,
     )
     return Constant(model)
 
@@ -165,14 +170,10 @@ def _skewed_t(market: Market, clock: Clock) -> ModelSource:
     steps = bar_steps(market, clock)
     try:
         model = SkewedT.build(
-            volatility=_array(market.volatility, market),
-            drift=_array(market.drift, market),
-            correlation=correlation_matrix(market.correlation),
+            **_shared(market, clock),
             degrees_of_freedom=table.degrees_of_freedom,
-            skewness=_array(table.skewness, market),
-            step_years=clock.step_years,
+            skewness=asset_array(table.skewness, market.assets),
             bar_steps=steps,
-            precision=clock.precision,
         )
     except ValueError as problem:
         raise InputError(str(problem), key="market.skewed-t.skewness") from problem
@@ -187,14 +188,10 @@ def _jump_diffusion(market: Market, clock: Clock) -> ModelSource:
     sizes = _merton(processes) if table.sizes == "merton" else _kou(processes)
     try:
         model = JumpDiffusion.build(
-            volatility=_array(market.volatility, market),
-            drift=_array(market.drift, market),
-            correlation=correlation_matrix(market.correlation),
+            **_shared(market, clock),
             rate=_of_all(processes, "rate"),
-            exposure=_array(table.exposure, market),
+            exposure=asset_array(table.exposure, market.assets),
             sizes=sizes,
-            step_years=clock.step_years,
-            precision=clock.precision,
         )
     except ValueError as problem:
         raise InputError(str(problem), key="market.jump-diffusion") from problem

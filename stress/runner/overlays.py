@@ -17,6 +17,7 @@ from stress.book.setting import Setting
 from stress.errors import InputError
 from stress.market import ModelSource
 from stress.market.environment import Environment
+from stress.market.gbm import log_drift
 from stress.market.overlay import OverlaidSource, Steps, correlation_map, lay
 from stress.scenario.overlay_checks import beta, blended, span
 from stress.scenario.overlays import (
@@ -76,7 +77,7 @@ def build_steps(scenario: Scenario, setting: Setting) -> Steps | None:
             wider = _multiplier(overlay, setting.assets) ** 2 - 1
             shift[first:last] -= wider * setting.volatility**2 / 2 * setting.step_years
     maps, which = _maps(scenario, setting)
-    mean = (setting.drift - setting.volatility**2 / 2) * setting.step_years
+    mean = log_drift(setting.volatility, setting.drift, setting.step_years)
     return Steps(mean, shift, jump, maps, which)
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from stress.errors import InputError
 from stress.market import Constant, ModelSource
 from stress.market.registered import Numbers
 from stress.runner.clock import Clock
-from stress.scenario.build import correlation_matrix
+from stress.scenario.build import asset_array, correlation_matrix
 from stress.scenario.registered import GROUP, registered_model
 from stress.scenario.schema import Market
 
@@ -67,7 +65,7 @@ def _fault(name: str, rule: str) -> InputError:
 
 def _numbers(market: Market, clock: Clock) -> Numbers:
     price, volatility, drift = (
-        np.array([values[asset] for asset in market.assets], dtype=np.float64)
+        asset_array(values, market.assets)
         for values in (market.price, market.volatility, market.drift)
     )
     return Numbers(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +14,11 @@ from stress.errors import InputError
 from stress.market import ModelSource, PriceModel
 from stress.market.bootstrap import BlockBootstrap
 from stress.market.filtered_historical import FilteredHistorical
+from stress.market.gbm import log_drift
 from stress.market.historical import HistoricalWindows, WindowsWithExtremes
 from stress.market.resampled import RowDraw
 from stress.runner.clock import Clock
+from stress.scenario.build import asset_array
 from stress.scenario.durations import YEAR_SECONDS, duration_seconds
 from stress.scenario.schema import Market
 from stress.types import Floats
@@ -133,10 +134,15 @@ def _filtered_historical(market: Market, clock: Clock, rows: Rows) -> Resampling
     table = market.filtered_historical
     assert table is not None  # complete
     bar_years = rows.bar / YEAR
-    weights = {name: _array(getattr(table, name), market) for name in ("alpha", "gamma", "beta")}
+    weights = {
+        name: asset_array(getattr(table, name), market.assets)
+        for name in ("alpha", "gamma", "beta")
+    }
     try:
         found = filtered(
-            rows.returns, variance=_array(market.volatility, market) ** 2 * bar_years, **weights
+            rows.returns,
+            variance=asset_array(market.volatility, market.assets) ** 2 * bar_years,
+            **weights,
         )
     except ValueError as error:
         raise InputError(
@@ -231,8 +237,11 @@ def _mean(market: Market, rows: Rows) -> Floats:
     table = market.table
     if not getattr(table, "demean", True):
         return np.asarray(rows.returns.mean(axis=0))
-    volatility = _array(market.volatility, market)
-    return (_array(market.drift, market) - volatility**2 / 2) * (rows.bar / YEAR)
+    return log_drift(
+        asset_array(market.volatility, market.assets),
+        asset_array(market.drift, market.assets),
+        rows.bar / YEAR,
+    )
 
 
 def _refuse_flat(rows: Rows, history: PriceHistory) -> None:
@@ -248,10 +257,6 @@ def _refuse_flat(rows: Rows, history: PriceHistory) -> None:
 
 def _correlation(numbers: Floats) -> Floats:
     return np.atleast_2d(np.corrcoef(numbers, rowvar=False))
-
-
-def _array(values: Mapping[str, float], market: Market) -> Floats:
-    return np.array([values[asset] for asset in market.assets], dtype=np.float64)
 
 
 def _chosen_block(rows: Rows) -> float:
@@ -292,7 +297,7 @@ def _notices(rows: Rows) -> tuple[str, ...]:
 
 def _unlike(market: Market, rows: Rows) -> tuple[str, ...]:
     """Return a sentence where the stated volatility is not that of the rows."""
-    stated = _array(market.volatility, market)
+    stated = asset_array(market.volatility, market.assets)
     own = rows.returns.std(axis=0, ddof=1) * np.sqrt(YEAR / rows.bar)
     worst = int(np.argmax(np.abs(np.log(stated / own))))
     if abs(np.log(stated[worst] / own[worst])) < np.log1p(_APART):

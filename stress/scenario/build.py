@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import inf, nan
 
 import numpy as np
@@ -17,7 +18,7 @@ from stress.scenario.durations import YEAR_SECONDS, duration_seconds
 from stress.scenario.schema import Decision, MarginLevel, Scenario, Venue
 from stress.types import Floats, Integers
 
-__all__ = ["build_setting", "correlation_matrix", "load_book"]
+__all__ = ["asset_array", "build_setting", "correlation_matrix", "load_book"]
 
 
 def build_setting(scenario: Scenario) -> Setting:
@@ -31,11 +32,11 @@ def build_setting(scenario: Scenario) -> Setting:
         requirement_amount = np.zeros((len(assets), 1))
     return Setting(
         assets=assets,
-        price=_by_asset(market.price, assets),
-        volatility=_by_asset(market.volatility, assets),
-        drift=_by_asset(market.drift, assets),
+        price=asset_array(market.price, assets),
+        volatility=asset_array(market.volatility, assets),
+        drift=asset_array(market.drift, assets),
         correlation=correlation_matrix(market.correlation),
-        haircut=_by_asset(venue.haircut, assets),
+        haircut=asset_array(venue.haircut, assets),
         tier_floor=floor,
         tier_rate=rate,
         tier_amount=amount,
@@ -76,7 +77,8 @@ def _notices(scenario: Scenario) -> tuple[str, ...]:
     )
 
 
-def _by_asset(values: dict[str, float], assets: tuple[str, ...]) -> Floats:
+def asset_array(values: Mapping[str, float], assets: Sequence[str]) -> Floats:
+    """Return (assets,) the values by asset in the order of the assets."""
     return np.array([values[asset] for asset in assets], dtype=np.float64)
 
 
@@ -102,7 +104,7 @@ def _venue(scenario: Scenario) -> VenueSetting:
         relaxation_years=float(duration_seconds(impact.relaxation) / YEAR_SECONDS),
         depth_elasticity=impact.depth_elasticity,
         fund=venue.fund.balance,
-        funding_rate=_by_asset(rate, assets),
+        funding_rate=asset_array(rate, assets),
         funding_steps=interval,
         deleveraging=venue.deleveraging.kind,
         decision=decision.kind,
@@ -122,7 +124,7 @@ def _depths(scenario: Scenario) -> tuple[Floats, Floats]:
         np.array([stated.get(asset, nan) for asset in market.assets], dtype=np.float64)
         for stated in (impact.adv, impact.depth_1pct)
     )
-    sigma_day = _by_asset(market.volatility, market.assets) / np.sqrt(365.0)
+    sigma_day = asset_array(market.volatility, market.assets) / np.sqrt(365.0)
     depth_over_adv = (0.01 / (impact.coefficient * sigma_day)) ** 2
     return (
         np.where(np.isnan(adv), depth / depth_over_adv, adv),

@@ -18,7 +18,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from stress.types import Array, Floats, Integers
+from stress.stats.blocks import block_rows
+from stress.types import Array, Floats
 
 __all__ = [
     "JUDGED",
@@ -31,7 +32,6 @@ __all__ = [
     "Facts",
     "absolute_autocorrelation",
     "block_length",
-    "block_rows",
     "co_exceedance",
     "facts",
     "history_samples",
@@ -209,12 +209,6 @@ def block_length(bars: int) -> int:
     return int(np.ceil(np.sqrt(bars)))
 
 
-def block_rows(bars: int, block: int, random: np.random.Generator) -> Integers:
-    """Return the (bars,) rows of a circular block bootstrap of a history."""
-    first = random.integers(0, bars, (-(-bars // block), 1))
-    return ((first + np.arange(block)) % bars).reshape(-1)[:bars]
-
-
 def history_samples(returns: Floats, scale: Floats, draws: int, seed: int) -> Facts:
     """Return the facts of block bootstraps of a history, (draws, ...) each.
 
@@ -237,7 +231,7 @@ def history_samples(returns: Floats, scale: Floats, draws: int, seed: int) -> Fa
     products = _lagged_products(centred)
 
     def entries(series: Floats) -> Floats:
-        return series[block_rows(len(series), block, random)]
+        return series[block_rows(len(series), block, random, 1)[0]]
 
     def sample() -> Facts:
         taken = entries(centred)

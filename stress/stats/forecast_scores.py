@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from stress.stats.blocks import block_rows
 from stress.stats.probability import wilson
 from stress.types import Array, Floats, Integers
 
@@ -68,11 +69,8 @@ def block_weights(rows: int, block: int, replications: int) -> Integers:
     every call.
     """
     random = np.random.default_rng(_SEED)
-    blocks = -(-rows // block)
-    starts = random.integers(0, rows, (replications, blocks))
-    chosen = (starts[:, :, None] + np.arange(block)) % rows
-    chosen = chosen.reshape(replications, -1)[:, :rows]
-    chosen += rows * np.arange(replications)[:, None]
+    chosen = block_rows(rows, block, random, replications)
+    chosen = chosen + rows * np.arange(replications)[:, None]
     return np.bincount(chosen.ravel(), minlength=rows * replications).reshape(replications, rows)
 
 

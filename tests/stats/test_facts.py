@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.stats import norm
 
+from stress.stats.blocks import block_rows
 from stress.stats.facts import (
     LAGS,
     LEVELS,
     ROLLING,
     absolute_autocorrelation,
     block_length,
-    block_rows,
     co_exceedance,
     facts,
     history_samples,
@@ -138,7 +138,7 @@ class TestBootstrap:
     def test_rows(self) -> None:
         """Whole blocks of consecutive rows in a circle, every row equally often."""
         random = np.random.default_rng(10)
-        rows = np.stack([block_rows(100, 7, random) for _ in range(4_000)])
+        rows = np.stack([block_rows(100, 7, random, 1)[0] for _ in range(4_000)])
         assert rows.shape == (4_000, 100)
         inside = np.diff(rows, axis=1)[:, np.arange(99) % 7 != 6]
         assert np.isin(inside, (1, -99)).all()
