@@ -13,7 +13,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from stress.engine.block import Block, Rules
+from stress.engine.block import At, Leg, Rules
 from stress.engine.fate import Verdict, close
 from stress.engine.panels import Margins, Panel, margins, over_slots, own_mark
 from stress.margin import in_breach, maintenance, margin_call
@@ -21,9 +21,7 @@ from stress.margin import in_breach, maintenance, margin_call
 __all__ = ["bar_verdict"]
 
 
-def bar_verdict(
-    panel: Panel, paths: jax.Array, *, block: Block, rules: Rules, tolerance: float
-) -> Verdict:
+def bar_verdict(panel: Panel, at: At, *, leg: Leg, rules: Rules, tolerance: float) -> Verdict:
     """Evaluate pairs at the worst marks of every step of a block; close the pools that breach.
 
     They are closed at those marks.
@@ -32,25 +30,28 @@ def bar_verdict(
     ----------
     panel
         (pairs,) pools, one a pair.
-    paths
-        (pairs,) the pair's path, as an index into the block of paths.
+    at
+        (pairs,) the pair's path and block.
     """
-    worst = _worst_marks(panel, block, paths, jnp.ones_like(rules.warning))
+    valid = leg.valid[at.block]
+    worst = _worst_marks(panel, leg, at, jnp.ones_like(rules.warning))
     now = _margins_at(panel, worst)
-    broken = in_breach(*now, tolerance) & block.valid[None]
+    broken = in_breach(*now, tolerance) & valid
     hit = broken.any(axis=1, keepdims=True)
-    first = jnp.argmax(broken, axis=1)[:, None]
-    open_steps = jnp.arange(broken.shape[1])[None] <= jnp.where(hit, first, broken.shape[1])
-    open_steps = open_steps & block.valid[None]
+    first = jnp.argmax(broken, axis=1).astype(jnp.int32)[:, None]
+    open_steps = jnp.arange(broken.shape[1], dtype=jnp.int32)[None] <= jnp.where(
+        hit, first, broken.shape[1]
+    )
+    open_steps = open_steps & valid
     # what is worst for the call need not be worst for the breach
-    calling = _margins_at(panel, _worst_marks(panel, block, paths, rules.warning))
+    calling = _margins_at(panel, _worst_marks(panel, leg, at, rules.warning))
     called = margin_call(*calling, rules.warning) & open_steps
     at_breach = jnp.take_along_axis(worst, first[..., None], axis=1)[:, 0].T
     then = margins(panel, lambda asset, quantity: own_mark(at_breach, asset))
     never = jnp.zeros_like(now.equity[:, :1])
     return Verdict(
         hit=hit,
-        step=block.first + first,
+        step=leg.step(at, first),
         called=called.any(axis=1, keepdims=True) | hit,
         closed=close(panel, then, then.equity, at_breach, rules.fee),
         marks=at_breach,
@@ -69,14 +70,15 @@ def _margins_at(panel: Panel, marks: jax.Array) -> Margins:
     return margins(panel, own)
 
 
-def _worst_marks(panel: Panel, block: Block, paths: jax.Array, caution: jax.Array) -> jax.Array:
+def _worst_marks(panel: Panel, leg: Leg, at: At, caution: jax.Array) -> jax.Array:
     """Return (pairs, steps, assets) the end of each bar at which a pool stands worse, USD.
 
     Worse is a lower ``caution`` times equity less requirement, summed over what the pool holds of
     the asset.
     """
-    assert block.bar is not None  # monitored
-    low, high = block.bar
+    assert leg.bar is not None  # monitored
+    low, high = leg.bar
+    here = (at.path, at.block)
     assets = jnp.arange(low.shape[0], dtype=jnp.int32)[None, None]
 
     def add(total: jax.Array, asset: jax.Array, gain: jax.Array) -> jax.Array:
@@ -84,7 +86,7 @@ def _worst_marks(panel: Panel, block: Block, paths: jax.Array, caution: jax.Arra
 
     def add_position(total: jax.Array, slot: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         asset, quantity, rate, amount = slot
-        bottom, top = low[asset, paths], high[asset, paths]
+        bottom, top = low[asset, *here], high[asset, *here]
         size = jnp.abs(quantity)[:, None]
         more, less = (
             maintenance(size * mark, rate[:, None, :], amount[:, None, :]) for mark in (top, bottom)
@@ -95,12 +97,12 @@ def _worst_marks(panel: Panel, block: Block, paths: jax.Array, caution: jax.Arra
     def add_coin(total: jax.Array, slot: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         asset, quantity, haircut = slot
         worth = caution * (quantity * (1 - haircut))[:, None]
-        return add(total, asset, worth * (high[asset, paths] - low[asset, paths])), None
+        return add(total, asset, worth * (high[asset, *here] - low[asset, *here])), None
 
-    zero = jnp.zeros((panel.pools, low.shape[2], low.shape[0]), low.dtype)
+    zero = jnp.zeros((panel.pools, low.shape[3], low.shape[0]), low.dtype)
     positions = (panel.asset, panel.quantity, panel.rate, panel.amount)
     gain = over_slots(add_position, zero, positions)
     coins = (panel.coin_asset, panel.coin_quantity, panel.coin_haircut)
     gain = over_slots(add_coin, gain, coins)
-    bottom, top = (jnp.moveaxis(of[:, paths], 0, 2) for of in (low, high))
+    bottom, top = (jnp.moveaxis(of[:, *here], 0, 2) for of in (low, high))
     return jnp.where(gain > 0, bottom, top)

@@ -1,4 +1,4 @@
-"""What the kernels of the engine share: the schedule, the venue's numbers, one block of time."""
+"""What the kernels of the engine share: the schedule, the venue's numbers, one leg of time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import jax.numpy as jnp
 
 from stress.types import TOLERANCE, Monitoring, Precision
 
-__all__ = ["Block", "Rules", "Schedule"]
+__all__ = ["At", "Leg", "Rules", "Schedule"]
+
+_LEG = 8
+"""Most blocks a leg: over a longer one fewer pools are safe, over a shorter one more is bounded."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,11 @@ class Schedule:
         return -(-self.steps // self.block)
 
     @property
+    def blocks_per_leg(self) -> int:
+        """How many blocks first passage takes together: legs are as even as they can be."""
+        return -(-self.blocks // -(-self.blocks // _LEG))
+
+    @property
     def tolerance(self) -> float:
         """Relative tolerance of a breach."""
         return TOLERANCE[self.precision]
@@ -64,30 +72,45 @@ class Rules:
     fund: jax.Array
 
 
-class Block(NamedTuple):
-    """The market in one time block; node 0 is the last node of the block before.
+class At(NamedTuple):
+    """Where (pairs,) pairs are looked at: index of the ``path`` and of the ``block`` of a leg."""
+
+    path: jax.Array
+    block: jax.Array
+
+
+class Leg(NamedTuple):
+    """The market in one leg, some time blocks long.
 
     Attributes
     ----------
+    before
+        (assets, paths, blocks) USD at the node that each block starts from.
     marks
-        (assets, paths, steps + 1) USD.
+        (assets, paths, blocks, steps) USD at the end of each step.
+    low, high
+        (assets, paths, blocks) USD, the least and the largest of all marks of a block that are
+        known: nodes, the one before it included, ends of bridges, bars.
     first
-        Number of the step that ends at node 1.
+        Number of the leg's first step.
     valid
-        (steps,) False beyond the horizon.
+        (blocks, steps) False beyond the horizon.
     bridge
-        (assets, paths, steps) normals of the bridges; of no size unless there are bridges.
+        (assets, paths, blocks, steps) normals of the bridges; of no size unless there are bridges.
     root
         (assets, assets) root of the covariance of the log return of every step; where steps differ
-        (steps, assets, assets, paths), or (..., 1) where paths do not.
+        (blocks, steps, assets, assets, paths), or (..., 1) where paths do not.
     arrivals
-        (assets, paths, steps) USD at the end of each step before its jump; None where no step of
-        the model has one.
+        (assets, paths, blocks, steps) USD at the end of each step before its jump; None where no
+        step of the model has one.
     bar
-        (low, high) of each step, (assets, paths, steps) USD each; None unless monitored.
+        (low, high) of each step, (assets, paths, blocks, steps) USD each; None unless monitored.
     """
 
+    before: jax.Array
     marks: jax.Array
+    low: jax.Array
+    high: jax.Array
     first: jax.Array
     valid: jax.Array
     bridge: jax.Array
@@ -95,12 +118,15 @@ class Block(NamedTuple):
     arrivals: jax.Array | None = None
     bar: tuple[jax.Array, jax.Array] | None = None
 
-    @property
-    def touched(self) -> jax.Array:
-        """(assets, paths, marks) all marks of the block that are known, node 0 included."""
-        known = [self.marks]
-        if self.arrivals is not None:
-            known.append(self.arrivals)
-        if self.bar is not None:
-            known += self.bar
-        return jnp.concatenate(known, axis=2) if len(known) > 1 else self.marks
+    def ends(self, asset: jax.Array, at: At) -> jax.Array:
+        """Return (pairs, steps) marks of each pair's (pairs,) asset at the ends of steps, USD."""
+        return self.marks[asset, at.path, at.block]
+
+    def nodes(self, asset: jax.Array, at: At) -> jax.Array:
+        """Return (pairs, steps + 1) the same with the node that the block starts from."""
+        before = self.before[asset, at.path, at.block]
+        return jnp.concatenate([before[:, None], self.ends(asset, at)], axis=1)
+
+    def step(self, at: At, place: jax.Array) -> jax.Array:
+        """Return the numbers of the steps at these (pairs, 1) places of their blocks."""
+        return self.first + at.block[:, None] * self.marks.shape[3] + place

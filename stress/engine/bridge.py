@@ -26,8 +26,9 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtr
 
-from stress.engine.block import Block, Rules
+from stress.engine.block import At, Leg, Rules
 from stress.engine.fate import Verdict, close
+from stress.engine.lines import in_doubt
 from stress.engine.panels import (
     BREACH,
     CALL,
@@ -39,10 +40,7 @@ from stress.engine.panels import (
     own_mark,
 )
 
-__all__ = ["bridge_verdict", "may_cross"]
-
-_NEGLIGIBLE = 37.0
-"""exp(-37) is nothing beside 1 even in float64."""
+__all__ = ["barrier_doubts", "bridge_verdict", "most_deviation"]
 
 
 class _Bridges(NamedTuple):
@@ -56,80 +54,57 @@ class _Bridges(NamedTuple):
     uniform: jax.Array
 
 
-def may_cross(
-    panel: Panel, worst: Margins, slack: jax.Array, block: Block, warning: jax.Array
+def barrier_doubts(
+    barrier: Barrier, low: jax.Array, high: jax.Array, reach: jax.Array
 ) -> jax.Array:
-    """Return (pools, paths) whether a breach or margin call inside a block cannot be ruled out.
+    """Return (2, pools, ...) whether a breach and a margin call cannot be ruled out in a box.
 
-    With x not below ``bound`` at any node and v not above ``most``, no crossing probability of the
-    block exceeds ``exp(-2 bound^2 / most)``. The margin call's excess is the smaller one.
+    With the log price not nearer to the barrier than ``d`` at any node and a variance of at most
+    ``v`` a step, no crossing probability exceeds ``exp(-2 d^2 / v)``.
 
     Parameters
     ----------
-    worst, slack
-        Margins at the worst corner of the block's box, and their rounding, (pools, paths), USD.
-    block
-        The block: nodes, ends of bridges before jumps, roots of the steps' covariances.
-    warning
-        Level of the margin call, at most 1.
+    low, high
+        (pools, ...) ends of the box of each pool's asset, USD.
+    reach
+        (pools, ...) ``sqrt(n / 2)`` deviations of a step's log return, for a negligible
+        probability ``exp(-n)``.
     """
-    deviation = _most_deviation(block.root)
-    low, high = block.touched.min(axis=2), block.touched.max(axis=2)
-    if panel.barrier is None:
-        bound = worst.equity - worst.required / warning - slack
-        most = _most(panel, high, deviation) ** 2
-    else:
-        asset, log_price, side = panel.barrier
-        nearest = jnp.log(jnp.where(side[:, None] > 0, low[asset], high[asset]))
-        bound = side[:, None] * (nearest - log_price[CALL][:, None])
-        most = deviation[asset] ** 2
-    return (worst.notional > 0) & ((bound <= 0) | (2 * bound**2 <= _NEGLIGIBLE * most))
+    shape = (-1,) + (1,) * (low.ndim - 1)
+    side = barrier.side.reshape(shape)
+    nearest = jnp.log(jnp.where(side > 0, low, high))
+    wall = barrier.log_price.reshape(2, *shape)
+    return in_doubt(side[None] * (nearest[None] - wall) - reach[None])
 
 
-def _most_deviation(root: jax.Array) -> jax.Array:
-    """Return (assets, paths or 1) the largest deviation of a step's log return in the block."""
+def most_deviation(root: jax.Array) -> jax.Array:
+    """Return (assets, paths or 1, blocks or 1) the largest deviation of a step's log return."""
     if root.ndim == 2:
-        return jnp.sqrt((root**2).sum(axis=1))[:, None]
-    return jnp.sqrt((root**2).sum(axis=2).max(axis=0))
+        return jnp.sqrt((root**2).sum(axis=1))[:, None, None]
+    # (blocks, steps, assets, assets, paths or 1)
+    return jnp.transpose(jnp.sqrt((root**2).sum(axis=3).max(axis=1)), (1, 2, 0))
 
 
-def _most(panel: Panel, high: jax.Array, deviation: jax.Array) -> jax.Array:
-    """Return a bound of the standard deviation of the excess over a step, (pools, paths), USD.
-
-    A sum deviates by at most the sum of the deviations; profit less requirement of a position moves
-    by less than twice its size per unit of mark, since rates are below 1.
-    """
-
-    def add(total: jax.Array, slot: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        asset, size = slot
-        return total + size[:, None] * high[asset] * deviation[asset], None
-
-    zero = jnp.zeros((panel.pools, high.shape[1]), high.dtype)
-    positions = over_slots(add, zero, (panel.asset, 2 * jnp.abs(panel.quantity)))
-    return over_slots(add, positions, (panel.coin_asset, panel.coin_quantity))
-
-
-def bridge_verdict(panel: Panel, paths: jax.Array, *, block: Block, rules: Rules) -> Verdict:
+def bridge_verdict(panel: Panel, at: At, *, leg: Leg, rules: Rules) -> Verdict:
     """Evaluate pairs along a block: survival weights, and hits drawn from shared normals.
 
     Parameters
     ----------
     panel
         (pairs,) pools, one a pair.
-    paths
-        (pairs,) the pair's path, as an index into the block of paths.
+    at
+        (pairs,) the pair's path and block.
     """
-    nodes = block.marks
-    now = margins(panel, lambda asset, quantity: nodes[asset, paths])
+    now = margins(panel, lambda asset, quantity: leg.nodes(asset, at))
     excess = now.equity - now.required
     if panel.barrier is None:
-        bridges = _linear_bridges(panel, now, block, paths, rules.warning)
+        bridges = _linear_bridges(panel, now, leg, at, rules.warning)
     else:
-        bridges = _barrier_bridges(panel.barrier, block, paths)
-    can_be_hit = (now.notional[:, :1] > 0) & block.valid[None]
+        bridges = _barrier_bridges(panel.barrier, leg, at)
+    can_be_hit = (now.notional[:, :1] > 0) & leg.valid[at.block]
     crossed = jnp.where(can_be_hit, bridges.breach, 0)
     breach, call = crossed, bridges.call
-    if block.arrivals is not None:
+    if leg.arrivals is not None:
         # a jump is no bridge: who is in breach behind it is hit, and called
         fallen = can_be_hit & (excess[:, 1:] <= 0)
         breach = jnp.where(fallen, 1, crossed)
@@ -138,22 +113,24 @@ def bridge_verdict(panel: Panel, paths: jax.Array, *, block: Block, rules: Rules
 
     drawn = (bridges.uniform < breach) | (breach >= 1)
     hit = drawn.any(axis=1, keepdims=True)
-    first = jnp.argmax(drawn, axis=1)[:, None]
-    open_steps = jnp.arange(drawn.shape[1])[None] <= jnp.where(hit, first, drawn.shape[1])
+    first = jnp.argmax(drawn, axis=1).astype(jnp.int32)[:, None]
+    open_steps = jnp.arange(drawn.shape[1], dtype=jnp.int32)[None] <= jnp.where(
+        hit, first, drawn.shape[1]
+    )
     called = ((bridges.uniform < call) | (call >= 1)) & open_steps
-    at_hit = _marks_at_hit(panel, excess, block, paths, first)
+    at_hit = _marks_at_hit(panel, excess, leg, at, first)
     jumped = None
-    if block.arrivals is not None:
+    if leg.arrivals is not None:
         on_bridge = (bridges.uniform < crossed) | (crossed >= 1)
         jumped = ~jnp.take_along_axis(on_bridge, first, axis=1)
-        at_hit = jnp.where(jumped[:, 0], nodes[:, paths, first[:, 0] + 1], at_hit)
+        at_hit = jnp.where(jumped[:, 0], leg.marks[:, at.path, at.block, first[:, 0]], at_hit)
     then = margins(panel, lambda asset, quantity: own_mark(at_hit, asset))
     # a pool that is hit is closed at the moment at which its equity is its requirement, one that a
     # jump has hit behind it
     equity = then.required if jumped is None else jnp.where(jumped, then.equity, then.required)
     return Verdict(
         hit=hit,
-        step=block.first + first,
+        step=leg.step(at, first),
         called=called.any(axis=1, keepdims=True),
         closed=close(panel, then, equity, at_hit, rules.fee),
         marks=at_hit,
@@ -163,13 +140,11 @@ def bridge_verdict(panel: Panel, paths: jax.Array, *, block: Block, rules: Rules
     )
 
 
-def _linear_bridges(
-    panel: Panel, now: Margins, block: Block, paths: jax.Array, warning: jax.Array
-) -> _Bridges:
+def _linear_bridges(panel: Panel, now: Margins, leg: Leg, at: At, warning: jax.Array) -> _Bridges:
     """Return the bridges of the excess in USD, with the variance of its linearisation."""
-    start, end = _loadings(panel, block, paths)
+    start, end = _loadings(panel, leg, at)
     variance = ((start**2).sum(axis=2) + (end**2).sum(axis=2)) / 2
-    before, after = _ends(panel, now, block, paths)
+    before, after = _ends(panel, now, leg, at)
     breach = _crossing(before.equity - before.required, after.equity - after.required, variance)
     call = _crossing(
         before.equity - before.required / warning,
@@ -178,37 +153,39 @@ def _linear_bridges(
     )
     direction = start + end
     length = jnp.sqrt((direction**2).sum(axis=2))
-    normals = block.bridge[:, paths]
+    normals = leg.bridge[:, at.path, at.block]
     pushed = jnp.einsum("psa,aps->ps", direction, normals, precision="highest")
     return _Bridges(breach, call, ndtr(pushed / jnp.where(length > 0, length, 1)))
 
 
-def _ends(panel: Panel, now: Margins, block: Block, paths: jax.Array) -> tuple[Margins, Margins]:
+def _ends(panel: Panel, now: Margins, leg: Leg, at: At) -> tuple[Margins, Margins]:
     """Return margins at both ends of each bridge, (pairs, steps) each; ``now`` at the nodes."""
     before = Margins(*(of[:, :-1] for of in now))
-    arrivals = block.arrivals
+    arrivals = leg.arrivals
     if arrivals is None:
         return before, Margins(*(of[:, 1:] for of in now))
-    return before, margins(panel, lambda asset, quantity: arrivals[asset, paths])
+    return before, margins(panel, lambda asset, quantity: arrivals[asset, at.path, at.block])
 
 
-def _barrier_bridges(barrier: Barrier, block: Block, paths: jax.Array) -> _Bridges:
+def _barrier_bridges(barrier: Barrier, leg: Leg, at: At) -> _Bridges:
     """Return the bridges of pools with one asset and one barrier: exact, in the log price.
 
     A pool is hit where its asset's normal pushes the price toward the barrier.
     """
     asset, log_price, side = barrier
-    normals = block.bridge[:, paths]
-    if block.root.ndim == 2:
-        own = block.root[asset]
+    normals = leg.bridge[:, at.path, at.block]
+    if leg.root.ndim == 2:
+        own = leg.root[asset]
         variance = (own**2).sum(axis=1)[:, None]
         pushed = jnp.einsum("pa,aps->ps", own, normals, precision="highest")
     else:
-        own = _own_root(block.root, asset, paths)
+        own = _own_root(leg.root, asset, at)
         variance = (own**2).sum(axis=2)
         pushed = jnp.einsum("psa,aps->ps", own, normals, precision="highest")
-    level = jnp.log(block.marks[asset, paths])
-    end = level[:, 1:] if block.arrivals is None else jnp.log(block.arrivals[asset, paths])
+    level, end = jnp.log(leg.nodes(asset, at)), None
+    if leg.arrivals is not None:
+        end = jnp.log(leg.arrivals[asset, at.path, at.block])
+    end = level[:, 1:] if end is None else end
 
     def crossing(wall: jax.Array) -> jax.Array:
         start_away, end_away = (side[:, None] * (of - wall[:, None]) for of in (level[:, :-1], end))
@@ -219,9 +196,10 @@ def _barrier_bridges(barrier: Barrier, block: Block, paths: jax.Array) -> _Bridg
     return _Bridges(crossing(log_price[BREACH]), crossing(log_price[CALL]), uniform)
 
 
-def _own_root(root: jax.Array, asset: jax.Array, paths: jax.Array) -> jax.Array:
+def _own_root(root: jax.Array, asset: jax.Array, at: At) -> jax.Array:
     """Return (pairs, steps, assets) each pair's row of the roots of its path's steps."""
-    return root[:, asset, :, paths if root.shape[3] > 1 else jnp.zeros_like(paths)]
+    path = at.path if root.shape[4] > 1 else jnp.zeros_like(at.path)
+    return root[at.block, :, asset, :, path]
 
 
 def _crossing(start: jax.Array, end: jax.Array, variance: jax.Array) -> jax.Array:
@@ -236,27 +214,37 @@ def _crossing(start: jax.Array, end: jax.Array, variance: jax.Array) -> jax.Arra
     return jnp.where(inside, jnp.where(variance > 0, touches, 0), 1)
 
 
-def _loadings(panel: Panel, block: Block, paths: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _loadings(panel: Panel, leg: Leg, at: At) -> tuple[jax.Array, jax.Array]:
     """Return (pairs, steps, assets) each: how the excess moves with a step's normals at both ends.
 
     USD. The root is that of the step, at both.
     """
-    root = block.root
+    root, arrivals = leg.root, leg.arrivals
     if root.ndim == 2:
-        loading = _loading(panel, block.marks, paths, lambda asset: root[asset][:, None, :])
+
+        def nodes(asset: jax.Array) -> jax.Array:
+            return leg.nodes(asset, at)
+
+        loading = _loading(panel, nodes, leg, lambda asset: root[asset][:, None, :])
         return loading[:, :-1], loading[:, 1:]
-    ends = block.marks[:, :, 1:] if block.arrivals is None else block.arrivals
+
+    def starts(asset: jax.Array) -> jax.Array:
+        return leg.nodes(asset, at)[:, :-1]
+
+    def ends(asset: jax.Array) -> jax.Array:
+        return leg.ends(asset, at) if arrivals is None else arrivals[asset, at.path, at.block]
+
     start, end = (
-        _loading(panel, marks, paths, lambda asset: _own_root(root, asset, paths))
-        for marks in (block.marks[:, :, :-1], ends)
+        _loading(panel, marks, leg, lambda asset: _own_root(root, asset, at))
+        for marks in (starts, ends)
     )
     return start, end
 
 
 def _loading(
     panel: Panel,
-    marks: jax.Array,
-    paths: jax.Array,
+    marks: Callable[[jax.Array], jax.Array],
+    leg: Leg,
     own_root: Callable[[jax.Array], jax.Array],
 ) -> jax.Array:
     """Return (pairs, times, assets): how the excess moves with each normal of a step, USD.
@@ -266,9 +254,7 @@ def _loading(
     Parameters
     ----------
     marks
-        (assets, paths, times) USD.
-    paths
-        (pairs,) the pair's path.
+        Function of (pairs,) asset indices that returns their marks, (pairs, times) USD.
     own_root
         Function of (pairs,) asset indices that returns their rows of the root of a step's
         covariance, (pairs, times or 1, assets).
@@ -276,7 +262,7 @@ def _loading(
 
     def add_position(total: jax.Array, slot: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         asset, quantity, rate, amount = slot
-        here = marks[asset, paths]
+        here = marks(asset)
         size = jnp.abs(quantity)[:, None]
         required = rate[:, None, :] * (size * here)[..., None] - amount[:, None, :]
         tier = jnp.argmax(required, axis=2)
@@ -285,39 +271,39 @@ def _loading(
 
     def add_coin(total: jax.Array, slot: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
         asset, quantity, haircut = slot
-        value = (quantity * (1 - haircut))[:, None] * marks[asset, paths]
+        value = (quantity * (1 - haircut))[:, None] * marks(asset)
         return total + value[..., None] * own_root(asset), None
 
-    zero = jnp.zeros((panel.pools, marks.shape[2], marks.shape[0]), marks.dtype)
+    times = marks(jnp.zeros(panel.pools, jnp.int32)).shape[1]
+    zero = jnp.zeros((panel.pools, times, leg.marks.shape[0]), leg.marks.dtype)
     positions = (panel.asset, panel.quantity, panel.rate, panel.amount)
     loading = over_slots(add_position, zero, positions)
     coins = (panel.coin_asset, panel.coin_quantity, panel.coin_haircut)
     return over_slots(add_coin, loading, coins)
 
 
-def _marks_at_hit(
-    panel: Panel, excess: jax.Array, block: Block, paths: jax.Array, first: jax.Array
-) -> jax.Array:
+def _marks_at_hit(panel: Panel, excess: jax.Array, leg: Leg, at: At, first: jax.Array) -> jax.Array:
     """Return (assets, pairs) marks at the hit inside step ``first``, before its jump.
 
     The barrier itself where the pool has one. Otherwise a point on the straight line between the
     ends: where the excess passes 0, and where it is positive at both ends, where the line from the
     start to the mirror image of the end does (the reflection principle's path).
     """
-    nodes, step = block.marks, first[:, 0]
+    step = first[:, 0]
     if panel.barrier is not None:
         # every position and coin is of the barrier's asset: the other rows are not looked at
         price = jnp.exp(panel.barrier.log_price[BREACH])
-        return jnp.broadcast_to(price[None], (nodes.shape[0], *price.shape))
+        return jnp.broadcast_to(price[None], (leg.marks.shape[0], *price.shape))
     start = jnp.take_along_axis(excess, first, axis=1)
-    if block.arrivals is None:
+    if leg.arrivals is None:
         end = jnp.take_along_axis(excess, first + 1, axis=1)
-        there = nodes[:, paths, step + 1]
+        there = leg.marks[:, at.path, at.block, step]
     else:
-        there = block.arrivals[:, paths, step]
+        there = leg.arrivals[:, at.path, at.block, step]
         then = margins(panel, lambda asset, quantity: own_mark(there, asset))
         end = then.equity - then.required
     end = jnp.abs(end)
     share = jnp.clip(start / jnp.where(start + end > 0, start + end, 1), 0, 1)[:, 0]
-    here = nodes[:, paths, step]
+    before = leg.marks[:, at.path, at.block, jnp.maximum(step - 1, 0)]
+    here = jnp.where(step > 0, before, leg.before[:, at.path, at.block])
     return here + share[None] * (there - here)

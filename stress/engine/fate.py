@@ -82,6 +82,17 @@ class Fate:
     calm: jax.Array
     least_excess: jax.Array
 
+    @property
+    def is_followed(self) -> jax.Array:
+        """(pools, paths) whether what comes can change the fate."""
+        # a weight is followed beyond the hit that was drawn
+        return self.survival > -jnp.inf if self.survival.size else self.step < 0
+
+    @property
+    def is_settled_call(self) -> jax.Array:
+        """(pools, paths) whether a further margin call can change nothing."""
+        return jnp.zeros_like(self.called) if self.survival.size else self.called
+
     def at(self, pairs: jax.Array) -> Fate:
         """Return the fates of (pairs,) pairs, numbered pool * paths + path, as (pairs, 1)."""
 

@@ -176,6 +176,9 @@ def over_slots(
     add: Callable[[Carry, Any], tuple[Carry, None]], start: Carry, slots: tuple[jax.Array, ...]
 ) -> Carry:
     """Fold the slots of a panel, (slots, pools, ...) each, into ``start`` in their order."""
+    if slots[0].shape[0] == 0:
+        # nothing to compile either
+        return start
     return jax.lax.scan(add, start, slots)[0]
 
 

@@ -3,13 +3,15 @@
 Pools do not influence each other, so each is followed until its first breach and then closed whole.
 The excess of a pool (equity minus maintenance margin) is a concave, piecewise linear function of
 the marks, increasing in the marks of longs and coins and decreasing in those of shorts. Time goes
-in blocks of steps, and each block in three moves:
+in blocks of steps, and each in three moves:
 
-* **bound**: the excess at the worst corner of the box spanned by the block's lowest and highest
-  marks is a lower bound of the excess anywhere in the block. A (pool, path) pair whose bound is
-  safely positive cannot breach in the block and is left alone.
-* **survivors**: the other pairs are gathered, some hundred at a time.
-* **exact**: they are evaluated at every step, with the same sums in the same order as everywhere.
+* **bound** (``engine.lines``): a linear lower bound of the excess over the box spanned by the
+  lowest and highest marks of some blocks together, a *leg*. A (pool, path) pair whose bound is
+  positive can neither breach nor be called in the leg and is left alone.
+* **survivors** (``engine.survivors``): the other pairs are gathered, some hundred at a time, and
+  bounded again in each block by itself.
+* **exact**: what is left is evaluated at every step of its block, with the same sums in the same
+  order as everywhere.
 
 The bound is widened by more than the rounding of either evaluation, so the result is that of
 evaluating every pool at every step.
@@ -21,6 +23,7 @@ each step's bar (``engine.bars``).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -28,12 +31,13 @@ import jax
 import jax.numpy as jnp
 
 from stress.engine.bars import bar_verdict
-from stress.engine.block import Block, Rules, Schedule
-from stress.engine.bridge import bridge_verdict, may_cross
+from stress.engine.block import At, Leg, Rules, Schedule
+from stress.engine.bridge import barrier_doubts, bridge_verdict, most_deviation
 from stress.engine.fate import Closed, Fate, Verdict, close
-from stress.engine.panels import Margins, Panel, World, margins, own_mark
+from stress.engine.lines import NEGLIGIBLE, corners, draw_lines, in_doubt
+from stress.engine.panels import Panel, World, margins, own_mark
 from stress.engine.paths import Walk, walk
-from stress.engine.survivors import Exact, each_survivor
+from stress.engine.survivors import Doubt, Exact, each_survivor
 from stress.engine.till import Purse, Till, empty_till, settle
 from stress.keys import BRIDGE, path_keys, step_normals
 from stress.margin import in_breach, margin_call
@@ -95,7 +99,10 @@ class _Tracked(NamedTuple):
     purse: Purse
 
 
-Carry: TypeAlias = tuple[Walk, jax.Array, tuple[_Tracked, ...]]
+_Legs: TypeAlias = tuple[Walk, jax.Array, tuple[_Tracked, ...]]
+
+_HELD = 1 << 24
+"""Most numbers of one kind that a leg holds."""
 
 
 @partial(jax.jit, static_argnames=("schedule",))
@@ -133,38 +140,38 @@ def first_passage(
     mark_end
         (assets, paths) marks at the horizon, USD.
     """
-    start, advance = walk(model, seed, paths, schedule, _look(model, schedule))
+    legs = _legs(model, schedule, paths.shape[0])
+    start, advance = walk(model, seed, paths, legs, _look(model, schedule))
     bridge_keys = path_keys(seed, BRIDGE, paths)
     opening = jnp.broadcast_to(price[:, None], (price.shape[0], paths.shape[0]))
 
-    def marks_at(levels: jax.Array) -> jax.Array:
-        return price[None, :, None] * jnp.exp(levels)
-
-    def through_block(carry: Carry, number: jax.Array) -> tuple[Carry, None]:
-        walked, marks, tracked = carry
+    def through_leg(carry: _Legs, number: jax.Array) -> tuple[_Legs, None]:
+        walked, before, tracked = carry
         walked, (levels, seen) = advance(walked, number)
-        nodes = jnp.concatenate([marks[None], marks_at(levels)])
-        steps = number * schedule.block + jnp.arange(schedule.block) + 1
-        block = Block(
-            marks=jnp.moveaxis(nodes, 0, 2),
-            first=steps[0],
-            valid=steps <= schedule.steps,
-            bridge=_bridge_normals(bridge_keys, steps, price.shape[0], schedule),
-            root=model.covariance_root,
-        )
-        block = _looked_into(block, model, levels, seen, marks_at, schedule)
+        number = number.astype(jnp.int32)
+        steps = number * legs.block + jnp.arange(legs.block, dtype=jnp.int32) + 1
+        normals = _bridge_normals(bridge_keys, steps, price.shape[0], schedule)
+        leg = _leg(model, price, before, levels, seen, steps, normals, schedule)
         tracked = tuple(
-            _follow(world, before, block, rules, schedule)
-            for world, before in zip(worlds, tracked, strict=True)
+            _follow(world, then, leg, price, rules, schedule)
+            for world, then in zip(worlds, tracked, strict=True)
         )
-        return (walked, nodes[-1], tracked), None
+        return (walked, leg.marks[:, :, -1, -1], tracked), None
 
     tracked = tuple(_at_start(world, opening, rules, schedule) for world in worlds)
     (_, marks, tracked), _ = jax.lax.scan(
-        through_block, (start, opening, tracked), jnp.arange(schedule.blocks)
+        through_leg, (start, opening, tracked), jnp.arange(legs.blocks)
     )
     ends = zip(worlds, tracked, strict=True)
     return tuple(_collect(world, end, marks) for world, end in ends), marks
+
+
+def _legs(model: PriceModel, schedule: Schedule, paths: int) -> Schedule:
+    """Return the schedule whose blocks are legs: some of the blocks of the given one together."""
+    varies = schedule.monitoring == "bridge" and isinstance(model, VaryingInside)
+    held = schedule.block * paths * model.assets * (model.assets if varies else 1)
+    together = max(1, min(schedule.blocks_per_leg, _HELD // held))
+    return replace(schedule, block=together * schedule.block)
 
 
 def _look(model: PriceModel, schedule: Schedule) -> Callable[[Any], Any]:
@@ -177,42 +184,91 @@ def _look(model: PriceModel, schedule: Schedule) -> Callable[[Any], Any]:
     return lambda state: None
 
 
-def _looked_into(
-    block: Block,
+def _leg(
     model: PriceModel,
+    price: jax.Array,
+    before: jax.Array,
     levels: jax.Array,
     seen: Any,
-    marks_at: Callable[[jax.Array], jax.Array],
+    steps: jax.Array,
+    normals: jax.Array,
     schedule: Schedule,
-) -> Block:
-    """Return the block with what was ``seen`` of its steps: roots and jumps, or bars.
+) -> Leg:
+    """Return the market of one leg.
 
-    ``levels`` are log prices, (steps, assets, paths), and ``marks_at`` makes marks of them, USD.
+    Parameters
+    ----------
+    before
+        (assets, paths) marks at the node that the leg starts from, USD.
+    levels
+        (steps, assets, paths) log prices relative to the start.
+    seen
+        What was looked at in the model after each step.
+    steps
+        (steps,) numbers of the steps.
+    normals
+        (steps, assets, paths) of the bridges.
     """
 
-    def marks(moved: jax.Array) -> jax.Array:
-        return jnp.moveaxis(marks_at(levels + moved), 0, 2)
+    def by_block(of: jax.Array) -> jax.Array:
+        return of.reshape(of.shape[0] // schedule.block, schedule.block, *of.shape[1:])
 
+    def marks_at(levels: jax.Array) -> jax.Array:
+        return price[None, :, None] * jnp.exp(levels)
+
+    def in_rows(of: jax.Array) -> jax.Array:
+        """Bring (steps, assets, paths) into the order (assets, paths, blocks, steps)."""
+        return jnp.transpose(by_block(of), (2, 3, 0, 1))
+
+    # one block at a time: XLA would compute the exponential in the order of the rows, number by
+    # number, and again for the ranges
+    def mark(_: None, levels: jax.Array) -> tuple[None, tuple[jax.Array, ...]]:
+        marks = marks_at(levels)
+        return None, (marks, marks.min(axis=0), marks.max(axis=0))
+
+    _, (marks, low, high) = jax.lax.scan(mark, None, by_block(levels))
+    at_end = marks[:, -1]
+    befores = jnp.concatenate([before[None], at_end[:-1]])
+    marks = in_rows(marks.reshape(levels.shape))
+    valid = by_block(steps <= schedule.steps)
+    leg = Leg(
+        before=jnp.transpose(befores, (1, 2, 0)),
+        marks=marks,
+        low=jnp.transpose(jnp.minimum(low, befores), (1, 2, 0)),
+        high=jnp.transpose(jnp.maximum(high, befores), (1, 2, 0)),
+        first=steps[0],
+        valid=valid,
+        bridge=in_rows(normals),
+        root=model.covariance_root,
+    )
     if schedule.monitoring == "bridge" and isinstance(model, VaryingInside):
+        leg = leg._replace(root=by_block(seen.root))
         # one column for all paths says that no step has a jump; of one path either may be meant
-        if seen.jump.shape[2] < levels.shape[2]:
-            return block._replace(root=seen.root)
-        # beyond the horizon nothing moves
-        jump = jnp.where(block.valid[:, None, None], seen.jump, 0)
-        return block._replace(root=seen.root, arrivals=marks(-jump))
+        if seen.jump.shape[2] == levels.shape[2]:
+            # beyond the horizon nothing moves
+            jump = jnp.where((steps <= schedule.steps)[:, None, None], seen.jump, 0)
+            arrivals = in_rows(marks_at(levels - jump))
+            leg = _known_too(leg, arrivals, arrivals)._replace(arrivals=arrivals)
     if schedule.monitoring == "extremes":
-        low, high = (jnp.where(block.valid[:, None, None], of, 0) for of in seen)
-        return block._replace(bar=(marks(low), marks(high)))
-    return block
+        moves = (jnp.where((steps <= schedule.steps)[:, None, None], of, 0) for of in seen)
+        bottom, top = (in_rows(marks_at(levels + move)) for move in moves)
+        leg = _known_too(leg, bottom, top)._replace(bar=(bottom, top))
+    return leg
+
+
+def _known_too(leg: Leg, bottom: jax.Array, top: jax.Array) -> Leg:
+    """Return the leg with ranges that hold further marks, (assets, paths, blocks, steps) USD."""
+    return leg._replace(
+        low=jnp.minimum(leg.low, bottom.min(axis=3)), high=jnp.maximum(leg.high, top.max(axis=3))
+    )
 
 
 def _bridge_normals(
     keys: jax.Array, steps: jax.Array, assets: int, schedule: Schedule
 ) -> jax.Array:
-    """Return (assets, paths, steps) independent normals; of no size where nothing is bridged."""
+    """Return (steps, assets, paths) independent normals; of no size where nothing is bridged."""
     count = assets if schedule.monitoring == "bridge" else 0
-    normals = step_normals(keys, steps, count).astype(jnp.dtype(schedule.precision))
-    return jnp.moveaxis(normals, 0, 2)
+    return step_normals(keys, steps, count).astype(jnp.dtype(schedule.precision))
 
 
 def _at_start(world: World, opening: jax.Array, rules: Rules, schedule: Schedule) -> _Tracked:
@@ -272,95 +328,115 @@ def _panel_at_start(
 def _follow(
     world: World,
     before: _Tracked,
-    block: Block,
+    leg: Leg,
+    price: jax.Array,
     rules: Rules,
     schedule: Schedule,
 ) -> _Tracked:
-    """Take a world's pools through a time block: bound, survivors, exact."""
-    exact, work = _exact(block, rules, schedule)
-    fates, till = [], empty_till(before.traded, block.first, schedule.block)
+    """Take a world's pools through a leg: bound, survivors, exact."""
+    exact, work = _exact(leg, rules, schedule)
+    fates, till = [], empty_till(before.traded, leg.first, leg.valid.size)
     for panel, fate in zip(world.panels, before.fates, strict=True):
         # a pool without positions cannot breach: nothing to compile, nothing to run
         if panel.asset.shape[0]:
-            wanted = _wanted(panel, fate, block, rules, schedule)
-            fate, till = each_survivor(panel, fate, wanted, till, exact, work=work)
+            wanted, doubt = _bound(panel, leg, price, rules, schedule)
+            fate, till = each_survivor(
+                panel, fate, wanted & fate.is_followed, till, doubt, exact, work=work
+            )
         fates.append(fate)
     return _Tracked(tuple(fates), till.traded, settle(before.purse, till, rules.fee))
 
 
-def _exact(block: Block, rules: Rules, schedule: Schedule) -> tuple[Exact, int]:
+def _exact(leg: Leg, rules: Rules, schedule: Schedule) -> tuple[Exact, int]:
     """Return what evaluates pairs at every step of a block, and the numbers it holds per pair."""
-    assets, _, nodes = block.marks.shape
+    assets, _, _, steps = leg.marks.shape
     if schedule.monitoring == "bridge":
         # loadings on every asset
-        return partial(bridge_verdict, block=block, rules=rules), nodes * assets
+        return partial(bridge_verdict, leg=leg, rules=rules), steps * assets
     tolerance = schedule.tolerance
     if schedule.monitoring == "extremes":
         # which end of its bar is the worse one, of every asset
-        exact = partial(bar_verdict, block=block, rules=rules, tolerance=tolerance)
-        return exact, nodes * assets
-    return partial(step_verdict, block=block, rules=rules, tolerance=tolerance), nodes
+        exact = partial(bar_verdict, leg=leg, rules=rules, tolerance=tolerance)
+        return exact, steps * assets
+    return partial(step_verdict, leg=leg, rules=rules, tolerance=tolerance), steps
 
 
-def _wanted(panel: Panel, fate: Fate, block: Block, rules: Rules, schedule: Schedule) -> jax.Array:
-    """Return (pools, paths) the pairs that must be evaluated at every step of the block."""
-    bridged = schedule.monitoring == "bridge"
-    alive = fate.survival > -jnp.inf if bridged else fate.step < 0
-    worst = _worst(panel, block.touched)
+def _bound(
+    panel: Panel, leg: Leg, price: jax.Array, rules: Rules, schedule: Schedule
+) -> tuple[jax.Array, Doubt]:
+    """Return (pools, paths) who may be called or breach in a leg, and what bounds its blocks."""
+    low, high = leg.low.min(axis=2), leg.high.max(axis=2)
     if schedule.least_excess:
-        return alive & (worst.notional > 0)
-    slack = _slack(panel, worst, schedule.tolerance)
+        everyone = (panel.quantity != 0).any(axis=0)
+
+        def all_blocks(pools: jax.Array, some: Panel, paths: jax.Array) -> jax.Array:
+            shape = (2, paths.shape[0], leg.low.shape[2])
+            return jnp.broadcast_to(everyone[pools][None, :, None], shape)
+
+        return jnp.broadcast_to(everyone[:, None], (panel.pools, low.shape[1])), all_blocks
+    bridged, reach = schedule.monitoring == "bridge", None
     if bridged:
-        return alive & may_cross(panel, worst, slack, block, rules.warning)
-    may_breach = worst.equity - worst.required < slack
-    may_be_called = rules.warning * worst.equity - worst.required < slack
-    return alive & (worst.notional > 0) & (may_breach | (~fate.called & may_be_called))
+        deviations = (NEGLIGIBLE[schedule.precision] / 2) ** 0.5
+        reach = deviations * most_deviation(leg.root)
+        reach = jnp.broadcast_to(reach, leg.low.shape)
+    if panel.barrier is not None:
+        assert reach is not None  # only bridges ask for barriers
+        return _bound_by_barriers(panel, leg, reach)
+    lines = draw_lines(panel, price, rules.warning, tolerance=schedule.tolerance, bridged=bridged)
+    furthest = None if reach is None else reach.max(axis=2)
+    whole = corners(low, high, price[:, None], furthest)
+    by_block = corners(leg.low, leg.high, price[:, None, None], reach)
+
+    def doubt(pools: jax.Array, some: Panel, paths: jax.Array) -> jax.Array:
+        return in_doubt(lines.take(pools).of_pairs(by_block, paths))
+
+    return in_doubt(lines.of_call(whole)), doubt
 
 
-def _worst(panel: Panel, marks: jax.Array) -> Margins:
-    """Return margins at the worst corner of the box of a block's marks, (pools, paths).
+def _bound_by_barriers(panel: Panel, leg: Leg, reach: jax.Array) -> tuple[jax.Array, Doubt]:
+    """Return the same for pools that one price of one asset liquidates, under bridges."""
+    barrier = panel.barrier
+    assert barrier is not None
+    whole = barrier_doubts(
+        barrier,
+        leg.low.min(axis=2)[barrier.asset],
+        leg.high.max(axis=2)[barrier.asset],
+        reach.max(axis=2)[barrier.asset],
+    )
+    has_positions = (panel.quantity != 0).any(axis=0)
 
-    Profit less requirement of a long rises with its mark, because rates are below the warning level
-    and hence below 1; that of a short falls, and a coin's value rises. So each slot is worst at the
-    low or the high of its asset, and the sum over slots is nowhere in the box below the sum at
-    those corners. The same holds for the warning level times equity, less requirement.
-    """
-    corners = jnp.stack([marks.min(axis=2), marks.max(axis=2)])
-    return margins(panel, lambda asset, quantity: corners[(quantity < 0).astype(int), asset])
+    def doubt(pools: jax.Array, some: Panel, paths: jax.Array) -> jax.Array:
+        assert some.barrier is not None
+        here = (some.barrier.asset, paths)
+        return barrier_doubts(some.barrier, leg.low[here], leg.high[here], reach[here])
+
+    return whole.any(axis=0) & has_positions[:, None], doubt
 
 
-def _slack(panel: Panel, worst: Margins, tolerance: float) -> jax.Array:
-    """Return more than the rounding of an excess: some units in the last place of its terms."""
-    entries = (jnp.abs(panel.quantity) * panel.entry).sum(axis=0)
-    gross = jnp.abs(panel.cash) + entries
-    return 4 * tolerance * (gross[:, None] + worst.notional + jnp.abs(worst.equity))
-
-
-def step_verdict(
-    panel: Panel, paths: jax.Array, *, block: Block, rules: Rules, tolerance: float
-) -> Verdict:
+def step_verdict(panel: Panel, at: At, *, leg: Leg, rules: Rules, tolerance: float) -> Verdict:
     """Evaluate pairs at every grid point of a block; close the pools that breach.
 
     Parameters
     ----------
     panel
         (pairs,) pools, one a pair.
-    paths
-        (pairs,) the pair's path, as an index into the block of paths.
+    at
+        (pairs,) the pair's path and block.
     """
-    marks = block.marks[:, :, 1:]
-    now = margins(panel, lambda asset, quantity: marks[asset, paths])
+    now = margins(panel, lambda asset, quantity: leg.ends(asset, at))
     broken = in_breach(*now, tolerance)
     hit = broken.any(axis=1, keepdims=True)
-    first = jnp.argmax(broken, axis=1)[:, None]
-    open_steps = jnp.arange(broken.shape[1])[None] <= jnp.where(hit, first, broken.shape[1])
+    first = jnp.argmax(broken, axis=1).astype(jnp.int32)[:, None]
+    open_steps = jnp.arange(broken.shape[1], dtype=jnp.int32)[None] <= jnp.where(
+        hit, first, broken.shape[1]
+    )
     called = margin_call(*now, rules.warning) & open_steps
-    at_breach = marks[:, paths, first[:, 0]]
+    at_breach = leg.marks[:, at.path, at.block, first[:, 0]]
     then = margins(panel, lambda asset, quantity: own_mark(at_breach, asset))
     never = jnp.zeros_like(now.equity[:, :1])
     return Verdict(
         hit=hit,
-        step=block.first + first,
+        step=leg.step(at, first),
         called=called.any(axis=1, keepdims=True),
         closed=close(panel, then, then.equity, at_breach, rules.fee),
         marks=at_breach,
