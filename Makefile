@@ -26,14 +26,18 @@ format: .venv/installed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: .venv/installed
-	@$(BIN)/python -m benchmarks
+bench: .venv-bench/installed
+	@.venv-bench/bin/python -m benchmarks
 
 # the lock file holds one version and its hashes for every Python from 3.11 on
 lock:
 	@uv pip compile --universal --python-version 3.11 --extra calibrate --extra zarr --group dev \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet \
 		pyproject.toml --output-file requirements.lock
+	@uv pip compile --universal --python-version 3.11 --group bench --constraint requirements.lock \
+		--extra calibrate --extra zarr --group dev \
+		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet \
+		pyproject.toml --output-file requirements-bench.lock
 
 .venv/installed: requirements.lock pyproject.toml
 	@test -d .venv || $(PYTHON) -m venv .venv
@@ -43,5 +47,14 @@ lock:
 		--no-build-isolation --editable .
 	@touch $@
 
+# peers of the benchmark stay out of the project's own environment
+.venv-bench/installed: requirements-bench.lock pyproject.toml
+	@test -d .venv-bench || $(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		--requirement requirements-bench.lock
+	@.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--no-build-isolation --editable .
+	@touch $@
+
 clean:
-	@rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

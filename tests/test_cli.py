@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from stress import cli
 from stress.cli import main
 from stress.errors import InputError, Interrupted, MissingInputError
 
@@ -291,3 +293,18 @@ def test_a_reader_that_goes_away_is_no_bug() -> None:
         err = process.stderr.read()
     assert err == b""
     assert process.returncode == 141
+
+
+def test_garbage_is_collected_as_before_when_a_command_is_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, during = gc.get_threshold(), []
+
+    def look(arguments: list[str]) -> int:
+        during.append(gc.get_threshold()[0])
+        return 0
+
+    monkeypatch.setattr(cli, "_dispatch", look)
+    assert main([]) == 0
+    assert gc.get_threshold() == before
+    assert during[0] > before[0]

@@ -25,6 +25,7 @@ from stress.market import Constant
 from stress.market.environment import Environment
 from stress.runner.plan import path_block
 from stress.runner.prepare import Job, prepare
+from stress.runner.spread import mesh_of, spread_out
 from stress.types import Monitoring, Precision
 from tests.cascade_books import Case, write_case
 from tests.engine.scripted import PERIOD, WIDTH, Barred, scripted
@@ -157,6 +158,49 @@ def test_stressed_cascade_lowers_for_cuda(tmp_path: Path, precision: Precision) 
     depth = jnp.ones((nodes, len(job.setting.assets)), precision)
     stressed = Environment(depth, jnp.zeros((nodes,), bool))
     lowers(CASCADE, replace(job, environment=stressed), precision)
+
+
+def _passage_job(folder: Path) -> Job:
+    changes = {"simulation.precision": "float32", "book.compare": ["cross", "isolated"]}
+    return prepare(write_book(folder, random_book(121, KINDS, copies=1), changes))
+
+
+def _cascade_job(folder: Path) -> Job:
+    changes = {"precision": "float32"}
+    return prepare(write_case(folder, 3, Case(), simulation=changes, model="gbm").scenario)
+
+
+SPREAD = {
+    "first_passage": (KERNELS["first_passage"], _passage_job),
+    "margin_ratios": (KERNELS["margin_ratios"], _passage_job),
+    "cascade": (CASCADE, _cascade_job),
+}
+"""Kernels that run over several devices, and their jobs."""
+
+
+@pytest.mark.parametrize("name", SPREAD)
+def test_lowers_over_several_gpus(tmp_path: Path, name: str) -> None:
+    """Over a mesh of paths, as a run asks for it: one program for all devices, and no others."""
+    kernel, prepared = SPREAD[name]
+    job = prepared(tmp_path)
+    devices, block = len(jax.devices()), 32
+    assert devices == 8
+    paths = jnp.asarray(np.arange(devices * block), jnp.uint32)
+    model, *arguments = kernel.arguments(job, jnp.asarray(1, jnp.uint32), paths)
+    at = next(place for place, each in enumerate(arguments) if each is paths)
+    own = tuple(jnp.full((devices,), each) for each in arguments[at + 1 : at + 2])
+    spread = spread_out(kernel.function, mesh_of(jax.devices()), True, kernel.schedule(job))
+    lowered = export.export(spread, platforms=["cuda"])(
+        model, tuple(arguments[:at]), paths, own, tuple(arguments[at + 2 :])
+    )
+    assert lowered.platforms == ("cuda",)
+    assert lowered.nr_devices == devices
+    text = lowered.mlir_module()
+    assert HOST.search(text) is None
+    assert "manual_computation" in text
+    # a device sees its own paths, and nothing is sent from one to another
+    assert re.search(rf"tensor<(\d+x)*{block}x", text)
+    assert not re.search(r"all_reduce|all_gather|all_to_all|collective_permute", text)
 
 
 def lowers(kernel: Kernel, job: Job, precision: Precision) -> None:

@@ -21,6 +21,7 @@ from stress.data.files import atomically
 from stress.errors import InputError, Interrupted
 from stress.result.store import save_result
 from stress.result.summary import to_json
+from stress.runner.compiled import use_compilation_cache
 from stress.runner.device import use_precision
 from stress.runner.folder import RunFolder
 from stress.runner.progress import Progress, Silent
@@ -63,6 +64,7 @@ def backtest_command(
     """
     task = load_backtest(file)
     use_precision(task.precision)
+    kept = use_compilation_cache()
     count = forecasts(task)
     progress = Silent() if quiet else Progress(count, unit="forecasts")
     with _folder(task, out) as folder:
@@ -75,7 +77,7 @@ def backtest_command(
                 f"{task.name} was interrupted; nothing was written, run it again"
             ) from None
     if not quiet:
-        for notice in str(tree.attrs["notices"]).splitlines():
+        for notice in (*str(tree.attrs["notices"]).splitlines(), *kept.notices):
             print(f"warning: {notice}", file=sys.stderr)
     page = (folder.path / PAGE).resolve()
     summary: dict[str, Any] = summarise(tree)

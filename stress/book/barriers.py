@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stress.book.book import Book
-from stress.book.liquidation import Holding, safe_interval, safe_intervals
+from stress.book.liquidation import common_intervals, rows_by_size, safe_intervals
 from stress.book.pools import Pools
 from stress.book.setting import Setting
 from stress.types import Array, Floats, Integers
@@ -55,23 +55,36 @@ def find_barriers(book: Book, pools: Pools, setting: Setting) -> Barriers:
     with_coins = np.isin(np.arange(count), pools.pool_of_coin[pools.pool_of_coin >= 0])
     alone = (in_pool[pool] == 1) & ~with_coins[pool]
     row, one = position[alone], pool[alone]
-    several = np.flatnonzero(_one_asset(book, pools) & ((in_pool > 1) | with_coins))
-    holdings = [_holding(book, pools, setting, int(pool)) for pool in several]
     asset = np.zeros(count, int)
     asset[one] = book.position_asset[row]
-    asset[several] = [asset for asset, _ in holdings]
+    several = _one_asset(book, pools) & ((in_pool > 1) | with_coins)
+    together = list(
+        rows_by_size(np.where(held & several[pools.pool_of_position], pools.pool_of_position, -1))
+    )
+    kept = pools.pool_of_coin >= 0
+    units = book.coin_quantity * (1 - setting.haircut)[book.coin_asset]
+    coins: Any = np.bincount(pools.pool_of_coin[kept], units[kept], minlength=count)
 
     low, high = np.full((2, 2, count), np.nan)
     for level, ratio in ((BREACH, 1.0), (CALL, setting.warning)):
+        rate, amount = setting.requirement_rate / ratio, setting.requirement_amount / ratio
         low[level, one], high[level, one] = safe_intervals(
             pools.cash[one],
             book.quantity[row],
             book.entry_price[row],
-            setting.requirement_rate[asset[one]] / ratio,
-            setting.requirement_amount[asset[one]] / ratio,
+            rate[asset[one]],
+            amount[asset[one]],
         )
-        for shared, (_, holding) in zip(several, holdings, strict=True):
-            low[level, shared], high[level, shared] = safe_interval(holding.at_ratio(ratio))
+        for shared, rows in together:
+            asset[shared] = book.position_asset[rows[:, 0]]
+            low[level, shared], high[level, shared] = common_intervals(
+                pools.cash[shared],
+                book.quantity[rows],
+                book.entry_price[rows],
+                rate[book.position_asset[rows]],
+                amount[book.position_asset[rows]],
+                coins[shared],
+            )
     return _one_sided(asset, low, high)
 
 
@@ -100,29 +113,3 @@ def _one_asset(book: Book, pools: Pools) -> Array:
     np.minimum.at(least, pools.pool_of_coin[kept], book.coin_asset[kept])
     np.maximum.at(most, pools.pool_of_coin[kept], book.coin_asset[kept])
     return has_positions & (least == most)
-
-
-def _set_barrier(
-    pool: Integers, low: Floats, high: Floats, log_price: Floats, side: Integers
-) -> None:
-    """Record a barrier where there is exactly one."""
-    below, above = low > 0, np.isfinite(high)
-    one = below ^ above
-    price = np.where(below, low, high)
-    log_price[pool] = np.log(np.where(one, price, 1.0))
-    side[pool] = np.where(one, np.where(below, 1, -1), 0)
-
-
-def _holding(book: Book, pools: Pools, setting: Setting, pool: int) -> tuple[int, Holding]:
-    """Return the asset and the holding of a pool that holds one asset only."""
-    rows = np.flatnonzero(pools.pool_of_position == pool)
-    coins = np.flatnonzero(pools.pool_of_coin == pool)
-    asset = int(book.position_asset[rows[0]])
-    return asset, Holding(
-        rest=float(pools.cash[pool]),
-        quantity=book.quantity[rows],
-        entry=book.entry_price[rows],
-        rate=np.repeat(setting.requirement_rate[asset][None], len(rows), axis=0),
-        amount=np.repeat(setting.requirement_amount[asset][None], len(rows), axis=0),
-        coins=float((book.coin_quantity[coins] * (1 - setting.haircut[asset])).sum()),
-    )

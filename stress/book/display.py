@@ -7,13 +7,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from stress.book.book import Book
-from stress.book.liquidation import Holding, safe_interval, safe_intervals
+from stress.book.liquidation import common_intervals, rows_by_size, safe_intervals
 from stress.book.pools import Pools, account_pools, isolated_margins
 from stress.book.setting import Setting
 from stress.margin import in_breach, maintenance, margin_level, margin_ratio, unrealised_profit
-from stress.types import TOLERANCE, Array, Floats, Mode
+from stress.types import TOLERANCE, Array, Floats, Integers, Mode
 
-__all__ = ["MarginDisplay", "PoolMargins", "margin_display", "net_positions", "pool_margins"]
+__all__ = [
+    "MarginDisplay",
+    "PoolMargins",
+    "accounts_in_breach",
+    "margin_display",
+    "net_positions",
+    "pool_margins",
+    "required_margin",
+]
+
+_AT_ONCE = 1 << 14
+"""Positions whose tiers are looked at at once."""
 
 _HEALTHY = 0.5
 """Margin ratio below which a position, valued alone, looks healthy."""
@@ -94,6 +105,14 @@ def pool_margins(book: Book, pools: Pools, setting: Setting, marks: Floats) -> P
     return PoolMargins(pools.cash + summed(profit) + in_coins, summed(required), summed(notional))
 
 
+def accounts_in_breach(book: Book, pools: Pools, setting: Setting) -> Array:
+    """Return (accounts,) whether a pool of the account is in breach at the starting marks."""
+    at = pool_margins(book, pools, setting, setting.price)
+    broken = in_breach(at.equity, at.required, at.notional, TOLERANCE["float64"])
+    first = np.searchsorted(pools.account, np.arange(len(book.accounts)))
+    return np.logical_or.reduceat(broken, first)
+
+
 def margin_display(
     book: Book, setting: Setting, mode: Mode, marks: Floats | None = None
 ) -> MarginDisplay:
@@ -148,9 +167,21 @@ def net_positions(book: Book, setting: Setting) -> tuple[Array, Array]:
     return net, np.bincount(book.position_asset, np.abs(value), minlength=assets)
 
 
+def required_margin(setting: Setting, asset: Integers, notional: Floats) -> Floats:
+    """Return the maintenance margin of positions, (positions,) assets and notionals, USD.
+
+    Some at a time: what their tiers are gathered to stays in a core's cache.
+    """
+    required = np.empty_like(notional)
+    for start in range(0, len(notional), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        tiers = setting.requirement_rate[asset[some]], setting.requirement_amount[asset[some]]
+        required[some] = maintenance(notional[some], *tiers)
+    return required
+
+
 def _required(book: Book, setting: Setting, notional: Floats) -> Floats:
-    asset = book.position_asset
-    return maintenance(notional, setting.requirement_rate[asset], setting.requirement_amount[asset])
+    return required_margin(setting, book.position_asset, notional)
 
 
 def _leverage(gross: Floats, equity: Floats) -> Floats:
@@ -212,16 +243,20 @@ def _liquidation_prices(
         rest, quantity[alone], book.entry_price[alone], rate[alone], amount[alone]
     )
     price[alone] = np.where(quantity[alone] > 0, low, high)
-    for shared in np.unique(place[(place >= 0) & ~alone]):
-        rows, coins = np.flatnonzero(place == shared), np.flatnonzero(coin_place == shared)
-        units = float((book.coin_quantity[coins] * (1 - setting.haircut[shared % assets])).sum())
-        holding = Holding(
-            rest=float(excess[shared // assets] - own[rows].sum() - units * marks[shared % assets]),
-            quantity=quantity[rows],
-            entry=book.entry_price[rows],
-            rate=rate[rows],
-            amount=amount[rows],
-            coins=units,
+    for shared, rows in rows_by_size(np.where(alone, -1, place)):
+        pool, mark = shared // assets, marks[shared % assets]
+        units = _at(shared, coin_place, book.coin_quantity * (1 - setting.haircut)[book.coin_asset])
+        rest = excess[pool] - own[rows].sum(axis=1) - units * mark
+        low, high = common_intervals(
+            rest, quantity[rows], book.entry_price[rows], rate[rows], amount[rows], units
         )
-        price[rows] = np.where(quantity[rows] > 0, *safe_interval(holding))
+        price[rows] = np.where(quantity[rows] > 0, low[:, None], high[:, None])
     return np.where((price > 0) & np.isfinite(price), price, np.nan)
+
+
+def _at(places: Integers, place_of_row: Integers, values: Floats) -> Floats:
+    """Return (places,) sums of the (rows,) values that stand at each of some ascending places."""
+    found = np.searchsorted(places, place_of_row)
+    here = found < len(places)
+    here[here] = places[found[here]] == place_of_row[here]
+    return np.bincount(found[here], values[here], minlength=len(places)).astype(np.float64)

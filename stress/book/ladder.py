@@ -16,12 +16,14 @@ what that moves in turn, is not in the number of this one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from stress.book.book import Book
-from stress.book.display import PoolMargins, pool_margins
+from stress.book.display import PoolMargins, pool_margins, required_margin
 from stress.book.pools import Pools, account_pools
 from stress.book.setting import Setting
 from stress.errors import ending
@@ -39,6 +41,9 @@ Quotients of whole numbers: -0.01 is found as -0.01."""
 
 _START = len(_STEPS) - 1
 """Place of the move 0."""
+
+_AT_ONCE = 4096
+"""Pools that are judged at every move at once."""
 
 _NEXT = 0.01
 """The further move of the reproduction number: depth is stated within one percent."""
@@ -104,15 +109,15 @@ def liquidation_ladder(book: Book, setting: Setting, mode: Mode) -> Ladder:
     fall, rise, along = np.empty(assets), np.empty(assets), np.empty((assets, len(MOVES)))
     for asset in range(assets):
         holders = _holders(book, pools, setting, start, asset)
-        broken = holders.in_breach(MOVES)
-        notional[asset] = holders.gross @ broken.astype(float) * (1 + MOVES)
-        accounts[asset] = _accounts(pools.account[holders.pools], broken)
-        falling, rising = _forced_flow(holders, broken)
+        safe = _safe_moves(holders.in_breach, len(holders.pools), MOVES)
+        notional[asset] = safe.beyond(holders.gross) * (1 + MOVES)
+        accounts[asset] = _accounts(pools.account[holders.pools], safe)
+        falling, rising = _forced_flow(holders, safe)
         falling, rising = falling / depth[asset], rising / depth[asset]
         fall[asset], rise[asset] = falling[-1], rising[0]
         worse = max(falling[-1], rising[0])
         along[asset] = np.concatenate([falling[:-1], [worse], rising[1:]])
-    market_notional, market_accounts = _market(book, pools, setting)
+    market_notional, market_accounts = _market(book, pools, setting, start)
     return Ladder(
         moves=MOVES,
         liquidated_notional=notional,
@@ -209,20 +214,106 @@ class _Holders:
     net: Floats
     slope: Floats
 
-    def in_breach(self, moves: Floats) -> Array:
-        """Return (n, moves) whether a pool is in breach after a move of the asset.
+    def in_breach(self, rows: Integers, move: Floats) -> Array:
+        """Return (rows,) whether the pools at these places are in breach, each after its move.
 
         Changes are added to the margins of the start, so that at the move 0 the answer is that of
         the margin display, to the last digit.
         """
-        added = maintenance(self.sizes[:, None] * (1 + moves), self.rate, self.amount)
-        added -= maintenance(self.sizes, self.rate, self.amount)[:, None]
-        required = np.zeros((len(self.pools), len(moves))) + self.start.required[:, None]
-        with_positions, first = np.unique(self.pool_of_size, return_index=True)
-        required[with_positions] += np.add.reduceat(added, first, axis=0)
-        equity = self.start.equity[:, None] + self.slope[:, None] * moves
-        notional = self.start.notional[:, None] + self.gross[:, None] * moves
+        owner, size = _members(self.pool_of_size, rows, len(self.pools))
+        sizes = self.sizes[size]
+        added = maintenance(sizes * (1 + move[owner]), self.rate, self.amount)
+        added -= maintenance(sizes, self.rate, self.amount)
+        required = self.start.required[rows] + _sums(owner, added, len(rows))
+        equity = self.start.equity[rows] + self.slope[rows] * move
+        notional = self.start.notional[rows] + self.gross[rows] * move
         return in_breach(equity, required, notional, TOLERANCE["float64"])
+
+
+class _SafeMoves(NamedTuple):
+    """The moves after which a pool is not in breach, which stand together.
+
+    Its excess is concave in the move: equity and notional are linear, what is required is convex.
+
+    Attributes
+    ----------
+    first, last
+        (pools,) places of the first and last of them; the number of moves and one less where there
+        is none.
+    moves
+        Number of moves.
+    """
+
+    first: Integers
+    last: Integers
+    moves: int
+
+    def beyond(self, weights: Floats) -> Array:
+        """Return (moves,) sums of the (pools,) weights of the pools in breach, exactly 0 if none.
+
+        Sums run from the far ends inward: nothing is added that is taken away again.
+        """
+        falls = np.bincount(self.first, weights, minlength=self.moves + 1)[:0:-1].cumsum()[::-1]
+        rises = np.bincount(self.last, weights, minlength=self.moves)[:-1].cumsum()
+        return falls + np.concatenate([[0.0], rises])
+
+
+_Breach = Callable[[Integers, Floats], Array]
+"""Whether the pools of (rows,) places are in breach, each after one of (rows,) moves."""
+
+
+def _safe_moves(breach: _Breach, pools: int, moves: Floats) -> _SafeMoves:
+    """Find where each pool is safe, among ``MOVES`` or as many others as ascending as they are.
+
+    From a start that is safe both ends are found by bisection; a pool in breach at the start may be
+    safe further on, and is judged everywhere.
+    """
+    everyone, last = np.arange(pools), len(moves) - 1
+    broken = breach(everyone, np.full(pools, moves[_START]))
+    low, high = np.zeros(pools, np.int64), np.full(pools, last)
+    safe = everyone[~broken]
+    low[safe] = _edge(breach, safe, moves, _START, 0)
+    high[safe] = _edge(breach, safe, moves, _START, last)
+    for rows in np.array_split(everyone[broken], 1 + broken.sum() // _AT_ONCE):
+        at = breach(np.repeat(rows, last + 1), np.tile(moves, len(rows))).reshape(-1, last + 1)
+        never = at.all(axis=1)
+        low[rows] = np.where(never, last + 1, np.argmin(at, axis=1))
+        high[rows] = np.where(never, last, last - np.argmin(at[:, ::-1], axis=1))
+    return _SafeMoves(low, high, last + 1)
+
+
+def _edge(breach: _Breach, rows: Integers, moves: Floats, start: int, end: int) -> Integers:
+    """Return (rows,) the last place from ``start``, where all are safe, to ``end`` that is safe."""
+    edge = np.full(len(rows), end)
+    open_ = np.flatnonzero(breach(rows, np.full(len(rows), moves[end])))
+    inside, outside = np.full(len(open_), start), np.full(len(open_), end)
+    for _ in range(abs(end - start).bit_length()):
+        between = (inside + outside) // 2 if end > start else -((-inside - outside) // 2)
+        broken = breach(rows[open_], moves[between])
+        inside = np.where(broken, inside, between)
+        outside = np.where(broken, between, outside)
+    edge[open_] = inside
+    return edge
+
+
+def _members(pool_of_row: Integers, pools: Integers, count: int) -> tuple[Integers, Integers]:
+    """Return which of the asked pools each of their rows belongs to, and the rows' numbers.
+
+    Parameters
+    ----------
+    pool_of_row
+        (rows,) pool of each row, ascending.
+    pools
+        The pools asked for.
+    count
+        Number of all pools.
+    """
+    held = np.bincount(pool_of_row, minlength=count)
+    begin = (np.cumsum(held) - held)[pools]
+    held = held[pools]
+    owner = np.repeat(np.arange(len(pools)), held)
+    before = np.cumsum(held) - held
+    return owner, np.arange(len(owner)) + (begin - before)[owner]
 
 
 def _holders(
@@ -256,41 +347,83 @@ def _sums(place: Integers, values: Floats, count: int) -> Array:
     return np.bincount(place, values, minlength=count)
 
 
-def _forced_flow(holders: _Holders, broken: Array) -> tuple[Floats, Floats]:
+def _forced_flow(holders: _Holders, safe: _SafeMoves) -> tuple[Floats, Floats]:
     """Return what the next percent forces: net sales along the falls, purchases along the rises.
 
     Parameters
     ----------
-    broken
-        (n, moves) pools in breach at ``MOVES``.
+    safe
+        Where among ``MOVES`` the pools are safe. One in breach at the start does not count.
 
     Returns
     -------
     (_START + 1,) sales in USD at the moves up to 0, and as many purchases at those from 0 on.
     """
+    rows = np.flatnonzero((safe.first <= _START) & (safe.last >= _START))
     flows = []
-    for sign, moves in ((-1.0, slice(None, _START + 1)), (1.0, slice(_START, None))):
-        further = (1 + MOVES[moves]) * (1 + sign * _NEXT) - 1
+    for sign, ends, moves in (
+        (-1, safe.first[rows], MOVES[: _START + 1][::-1]),
+        (1, safe.last[rows], MOVES[_START:]),
+    ):
+        # places count from the start outward
+        end = np.abs(ends - _START)
+        further = (1 + moves) * (1 + sign * _NEXT) - 1
+        begin = _first_broken(holders.in_breach, rows, further)
         # the excess is concave in the mark, so a pool that is safe at both was so all the way
-        safe = ~(broken[:, moves] | broken[:, _START, None])
-        fresh = safe & holders.in_breach(further)
-        sales = holders.net @ fresh.astype(float) * (1 + further)
-        flows.append(np.maximum(-sign * sales, 0.0))
-    return flows[0], flows[1]
+        fresh = np.maximum(end - begin + 1, 0)
+        owner = np.repeat(np.arange(len(rows)), fresh)
+        place = begin[owner] + np.arange(len(owner)) - (np.cumsum(fresh) - fresh)[owner]
+        sales = np.bincount(place, holders.net[rows][owner], minlength=len(moves)) * (1 + further)
+        flows.append(np.maximum(sign * -sales, 0.0))
+    return flows[0][::-1], flows[1]
 
 
-def _market(book: Book, pools: Pools, setting: Setting) -> tuple[Floats, Integers]:
+def _first_broken(breach: _Breach, rows: Integers, moves: Floats) -> Integers:
+    """Return (rows,) the first place among ever larger moves that is a breach, one behind if none.
+
+    A pool is safe before the first of them.
+    """
+    begin = np.zeros(len(rows), np.int64)
+    safe = np.flatnonzero(~breach(rows, np.full(len(rows), moves[0])))
+    begin[safe] = _edge(breach, rows[safe], moves, 0, len(moves) - 1) + 1
+    return begin
+
+
+def _market(
+    book: Book, pools: Pools, setting: Setting, start: PoolMargins
+) -> tuple[Floats, Integers]:
     """Return (M,) notional of the pools in breach, and accounts, where all marks move alike."""
-    notional, accounts = np.empty(len(MOVES)), np.empty(len(MOVES), np.int64)
-    for place, move in enumerate(MOVES):
-        at = pool_margins(book, pools, setting, setting.price * (1 + move))
-        broken = in_breach(at.equity, at.required, at.notional, TOLERANCE["float64"])
-        notional[place] = at.notional[broken].sum()
-        accounts[place] = len(np.unique(pools.account[broken]))
-    return notional, accounts
+    count = len(pools.cash)
+    rows = np.argsort(pools.pool_of_position, kind="stable")
+    rows = rows[np.searchsorted(pools.pool_of_position[rows], 0) :]
+    pool, size = pools.pool_of_position[rows], np.abs(book.quantity[rows])
+    asset, price = book.position_asset[rows], setting.price[book.position_asset[rows]]
+    kept = pools.pool_of_coin >= 0
+    value = book.coin_quantity * ((1 - setting.haircut) * setting.price)[book.coin_asset]
+    coins = np.bincount(pools.pool_of_coin[kept], value[kept], minlength=count)
+    slope = coins + np.bincount(pool, book.quantity[rows] * price, minlength=count)
+
+    def breach(asked: Integers, move: Floats) -> Array:
+        owner, row = _members(pool, asked, count)
+        notional = size[row] * (price[row] * (1 + move[owner]))
+        each = required_margin(setting, asset[row], notional)
+        equity = start.equity[asked] + slope[asked] * move
+        required = _sums(owner, each, len(asked))
+        return in_breach(equity, required, start.notional[asked] * (1 + move), TOLERANCE["float64"])
+
+    safe = _safe_moves(breach, count, MOVES)
+    return safe.beyond(start.notional) * (1 + MOVES), _accounts(pools.account, safe)
 
 
-def _accounts(account: Integers, broken: Array) -> Integers:
+def _accounts(account: Integers, safe: _SafeMoves) -> Integers:
     """Return (moves,) numbers of accounts with a pool in breach; pools stand by account."""
-    _, first = np.unique(account, return_index=True)
-    return np.logical_or.reduceat(broken, first, axis=0).sum(axis=0)
+    _, begin = np.unique(account, return_index=True)
+    if not len(begin):
+        return np.zeros(safe.moves, np.int64)
+    # an account is safe where all its pools are
+    first = np.maximum.reduceat(safe.first, begin)
+    last = np.minimum.reduceat(safe.last, begin)
+    never = first > last
+    first, last = np.where(never, safe.moves, first), np.where(never, safe.moves - 1, last)
+    broken = _SafeMoves(first, last, safe.moves).beyond(np.ones(len(begin)))
+    return broken.astype(np.int64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stress.book.book import Book
-from stress.book.display import margin_display, net_positions
+from stress.book.display import accounts_in_breach, net_positions
 from stress.book.pools import account_pools
 from stress.book.setting import Setting
 from stress.errors import ending
@@ -29,15 +29,15 @@ def starting_notices(book: Book, setting: Setting, modes: tuple[Mode, ...]) -> t
     """
     notices = []
     for mode in modes:
-        broken = np.flatnonzero(margin_display(book, setting, mode).in_breach)
+        pools = account_pools(book, mode, setting.price, setting.haircut)
+        broken = np.flatnonzero(accounts_in_breach(book, pools, setting))
         if broken.size:
             names = ending([book.accounts[account] for account in broken])
             notices.append(
                 f"{broken.size} of {len(book.accounts)} accounts are in breach at the start "
                 f"({mode}) and are liquidated at once: {names}"
             )
-        exists = account_pools(book, mode, setting.price, setting.haircut).exists
-        missing = [book.accounts[account] for account in np.flatnonzero(~exists)]
+        missing = [book.accounts[account] for account in np.flatnonzero(~pools.exists)]
         if missing:
             notices.append(
                 f"{len(missing)} of {len(book.accounts)} accounts have no {mode} counterpart: the "

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from stress.book.book import Book
-from stress.data.tables import Table, read_table, suggestion
+from stress.data.tables import Table, as_list, as_strings, read_table
 from stress.errors import ending
 from stress.types import Floats, Integers
 
@@ -59,7 +59,7 @@ def read_book(
     labels = account_table.text("account")
     _check_unique(account_table, "account", labels)
     cash = account_table.numbers("cash")
-    groups, account_group = _groups(account_table)
+    groups, account_group = account_table.numbered("group", default="all")
     entries = _positions(position_table, labels, assets)
     coins = _coins(collateral, labels, assets)
     book = Book(
@@ -73,13 +73,6 @@ def read_book(
     )
     _check_cash(account_table, book)
     return book, _notices(book)
-
-
-def _groups(table: Table) -> tuple[tuple[str, ...], Integers]:
-    names = table.text("group", default="all")
-    groups = tuple(dict.fromkeys(names))
-    place = {group: index for index, group in enumerate(groups)}
-    return groups, np.array([place[name] for name in names], dtype=np.int64)
 
 
 def _controls(table: Table) -> dict[str, Any]:
@@ -161,10 +154,12 @@ def _positions(table: Table, accounts: Sequence[str], assets: Sequence[str]) -> 
         "must be above 0",
         "give the mark at which it is closed, or leave the cell empty",
     )
+    account = table.places("account", accounts, "no such account in accounts")
+    asset = table.places("asset", assets, "not an asset of the market")
     return {
-        "positions": _position_labels(table),
-        "position_account": _indices(table, "account", accounts, "no such account in accounts"),
-        "position_asset": _indices(table, "asset", assets, "not an asset of the market"),
+        "positions": _position_labels(table, account, asset, assets),
+        "position_account": account,
+        "position_asset": asset,
         "quantity": quantity,
         "entry_price": entry,
         "margin": margin,
@@ -173,22 +168,37 @@ def _positions(table: Table, accounts: Sequence[str], assets: Sequence[str]) -> 
     }
 
 
-def _position_labels(table: Table) -> tuple[str, ...]:
+def _position_labels(
+    table: Table, account: Integers, asset: Integers, assets: Sequence[str]
+) -> tuple[str, ...]:
     """Return the labels given, else "account/asset", made unique with "#2" and so on."""
+    import pyarrow.compute
+
+    names = table.strings("account"), table.strings("asset")
+    plain = as_list(pyarrow.compute.binary_join_element_wise(*names, as_strings(["/"])[0]))
+    pair = np.sort(account * len(assets) + asset)
+    # "a/b" and "c" are written as "a" and "b/c" are
+    unlike = (pair[1:] != pair[:-1]).all() and not any("/" in name for name in assets)
+    if unlike and not table.has("position"):
+        return tuple(plain)
     given = table.text("position", default="")
     _check_unique(table, "position", given)
+    return tuple(_distinct(given, plain))
+
+
+def _distinct(given: Sequence[str], plain: Sequence[str]) -> list[str]:
+    """Return the labels given, the plain ones numbered where others have them."""
     taken = set(given)
     seen: dict[str, int] = {}
     labels = []
-    for own, account, asset in zip(given, table.text("account"), table.text("asset"), strict=True):
+    for own, name in zip(given, plain, strict=True):
         label = own
-        plain = f"{account}/{asset}"
         while not own and (not label or label in taken):
-            seen[plain] = seen.get(plain, 0) + 1
-            label = plain if seen[plain] == 1 else f"{plain}#{seen[plain]}"
+            seen[name] = seen.get(name, 0) + 1
+            label = name if seen[name] == 1 else f"{name}#{seen[name]}"
         taken.add(label)
         labels.append(label)
-    return tuple(labels)
+    return labels
 
 
 def _coins(file: File | None, accounts: Sequence[str], assets: Sequence[str]) -> dict[str, Any]:
@@ -198,27 +208,23 @@ def _coins(file: File | None, accounts: Sequence[str], assets: Sequence[str]) ->
     table = read_table(file, ("account", "asset", "quantity"))
     quantity = table.numbers("quantity")
     table.check("quantity", quantity > 0, quantity, "must be above 0", "remove the row")
-    account = _indices(table, "account", accounts, "no such account in accounts")
-    asset = _indices(table, "asset", assets, "not an asset of the market")
-    seen: set[tuple[int, int]] = set()
-    for row, pair in enumerate(zip(account.tolist(), asset.tolist(), strict=True)):
-        if pair in seen:
-            rule = f'account "{accounts[pair[0]]}" has coins of {assets[pair[1]]} above already'
-            raise table.error(row, "asset", rule, "add the quantities up in one row")
-        seen.add(pair)
+    account = table.places("account", accounts, "no such account in accounts")
+    asset = table.places("asset", assets, "not an asset of the market")
+    pair = account * len(assets) + asset
+    _, first, number = np.unique(pair, return_index=True, return_inverse=True)
+    again = np.flatnonzero(first[number] != np.arange(len(pair)))
+    if again.size:
+        row = int(again[0])
+        rule = f'account "{accounts[account[row]]}" has coins of {assets[asset[row]]} above already'
+        raise table.error(row, "asset", rule, "add the quantities up in one row")
     return {"coin_account": account, "coin_asset": asset, "coin_quantity": quantity}
 
 
-def _indices(table: Table, column: str, known: Sequence[str], rule: str) -> Integers:
-    place = {name: index for index, name in enumerate(known)}
-    names = table.text(column)
-    for row, name in enumerate(names):
-        if name not in place:
-            raise table.error(row, column, f'{rule}, got "{name}"', suggestion(name, known))
-    return np.array([place[name] for name in names], dtype=np.int64)
-
-
 def _check_unique(table: Table, column: str, labels: Sequence[str]) -> None:
+    """Refuse a label that stands twice; empty ones are none."""
+    given = [label for label in labels if label]
+    if len(set(given)) == len(given):
+        return
     first: dict[str, int] = {}
     for row, label in enumerate(labels):
         if label and first.setdefault(label, row) != row:

@@ -160,7 +160,7 @@ def read_prices(path: str | PathLike[str]) -> PriceHistory:
 
 
 def _closes(table: Table, labels: Sequence[str]) -> Floats:
-    cells = table.columns["close"]
+    cells = table.cells("close")
     closes = np.array([_number(cell) for cell in cells])
     wrong = np.flatnonzero(~(np.isfinite(closes) & (closes > 0)))
     if wrong.size:
@@ -173,7 +173,7 @@ def _closes(table: Table, labels: Sequence[str]) -> Floats:
 
 def _bars(table: Table, labels: Sequence[str], closes: Floats) -> dict[str, Floats]:
     """Return the (rows,) columns of the bars that the file has, checked; NaN in empty cells."""
-    bars = {name: table.numbers(name, optional=True) for name in _BARS if name in table.columns}
+    bars = {name: table.numbers(name, optional=True) for name in _BARS if table.has(name)}
     for name, values in bars.items():
         least = 0.0 if name == "volume" else np.finfo(np.float64).tiny
         wrong = np.flatnonzero(values < least)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from itertools import islice
 from math import isfinite, nan
 from os import PathLike
 from pathlib import Path
@@ -16,9 +18,12 @@ from typing import Any
 import numpy as np
 
 from stress.errors import InputError, MissingInputError, closest, ending
-from stress.types import Floats
+from stress.types import Floats, Integers
 
-__all__ = ["Table", "read_table", "suggestion"]
+__all__ = ["Table", "as_list", "as_strings", "read_table", "suggestion"]
+
+_HEAD = 1 << 14
+"""Bytes of a file in which its header is looked for first."""
 
 _LISTED = 8
 """How many known names a message lists: more do not fit one readable line."""
@@ -38,28 +43,37 @@ def suggestion(name: str, known: Sequence[str]) -> str:
 class Table:
     """Columns of a table file, by name.
 
+    Whole columns are read at once. Where that fails the cells are looked at one by one, so that the
+    first that cannot be used is named, and one that Python reads and Arrow does not is read.
+
     Attributes
     ----------
     file
         Where it was read from.
     rows
         Number of data rows, at least 1.
-    columns
-        Column name to its cells in file order: stripped text in CSV, what is stored in Parquet.
+    stored
+        Column name to its cells in file order, a ``pyarrow.ChunkedArray``: text in CSV, what is
+        stored in Parquet.
     """
 
     file: Path
     rows: int
-    columns: Mapping[str, list[Any]]
-    _text: str = field(default="", repr=False)
+    stored: Mapping[str, Any]
+    _lines: bytes = field(default=b"", repr=False)
 
     def has(self, column: str) -> bool:
         """Whether the file has that column."""
-        return column in self.columns
+        return column in self.stored
+
+    def cells(self, column: str) -> list[Any]:
+        """Return the cells of a column: stripped text in CSV, what is stored in Parquet."""
+        cells = list(self.stored[column].to_pylist())
+        return [cell.strip() for cell in cells] if self._lines else cells
 
     def error(self, row: int, column: str, rule: str, remedy: str) -> InputError:
         """Return an error that names file, row (counted from 0 here, from 1 in it) and column."""
-        line = f" (line {self._line(row)})" if self._text else ""
+        line = f" (line {self._line(row)})" if self._lines else ""
         place = f"row {row + 1}{line}, column {column}"
         return InputError(rule, file=self.file, key=place, remedy=remedy)
 
@@ -71,11 +85,50 @@ class Table:
         default
             What an empty cell, or a column that is absent, reads as; None refuses both.
         """
-        if default is not None and column not in self.columns:
-            return [default] * self.rows
-        return [
-            self._label(row, column, cell, default) for row, cell in enumerate(self.columns[column])
-        ]
+        return as_list(self.strings(column, default))
+
+    def strings(self, column: str, default: str | None = None) -> Any:
+        """Return the same as ``text`` as a ``pyarrow.StringArray``, (rows,)."""
+        import pyarrow.compute
+
+        if default is not None and column not in self.stored:
+            return as_strings([default] * self.rows)
+        plain = _plain_text(self.stored[column])
+        if plain is not None:
+            plain = plain.combine_chunks()
+            empty = pyarrow.compute.equal(plain, as_strings([""])[0])
+            if not pyarrow.compute.any(empty).as_py():
+                return plain
+            if default is not None:
+                return pyarrow.compute.if_else(empty, as_strings([default])[0], plain)
+        cells = enumerate(self.cells(column))
+        return as_strings([self._label(row, column, cell, default) for row, cell in cells])
+
+    def numbered(self, column: str, default: str | None = None) -> tuple[tuple[str, ...], Integers]:
+        """Return the distinct texts in order of first appearance, and every row's index in them."""
+        import pyarrow
+
+        encoded = pyarrow.chunked_array([self.strings(column, default)]).dictionary_encode()
+        encoded = encoded.unify_dictionaries().combine_chunks()
+        return tuple(as_list(encoded.dictionary)), np.from_dlpack(encoded.indices).astype(np.int64)
+
+    def places(self, column: str, known: Sequence[str], rule: str) -> Integers:
+        """Return the (rows,) index in ``known`` of every cell's text.
+
+        Raises
+        ------
+        InputError
+            A text that is not known: ``rule``, what was found, and the nearest known one.
+        """
+        import pyarrow.compute
+
+        names = self.strings(column)
+        found = pyarrow.compute.index_in(names, value_set=as_strings(known))
+        if found.null_count:
+            row = int(np.argmax(found.is_null().to_numpy(zero_copy_only=False)))
+            name = names[row].as_py()
+            raise self.error(row, column, f'{rule}, got "{name}"', suggestion(name, known))
+        return np.from_dlpack(found).astype(np.int64)
 
     def numbers(self, column: str, *, optional: bool = False) -> Floats:
         """Return a column as float64, shape (rows,), every number finite.
@@ -83,12 +136,14 @@ class Table:
         With ``optional`` an empty cell, or a column that is absent, reads as NaN. A cell that says
         NaN is refused all the same: it is a failed computation more often than an empty cell.
         """
-        if optional and column not in self.columns:
+        if optional and column not in self.stored:
             return np.full(self.rows, nan)
-        cells = self.columns[column]
+        plain = _plain_numbers(self.stored[column], optional)
+        if plain is not None:
+            return plain
+        cells = enumerate(self.cells(column))
         return np.array(
-            [self._number(row, column, cell, optional) for row, cell in enumerate(cells)],
-            dtype=np.float64,
+            [self._number(row, column, cell, optional) for row, cell in cells], dtype=np.float64
         )
 
     def check(self, column: str, good: Any, values: Floats, rule: str, remedy: str) -> None:
@@ -130,7 +185,7 @@ class Table:
 
     def _line(self, row: int) -> int:
         # counted only for a message: blank lines and quoted line breaks make it differ from the row
-        reader = csv.reader(io.StringIO(self._text, newline=""))
+        reader = csv.reader(io.StringIO(self._lines.decode("utf-8-sig"), newline=""))
         seen = -2
         for record in reader:
             seen += bool(record)
@@ -146,6 +201,68 @@ def _is_empty(cell: Any) -> bool:
 def _shown(cell: Any) -> str:
     text = str(cell)
     return f'"{text[:40]}..."' if len(text) > 40 else f'"{text}"'
+
+
+def as_list(strings: Any) -> list[str]:
+    """Return Arrow's array of strings as a list."""
+    # NumPy's way to the same list imports pandas
+    return list(strings.to_pylist())
+
+
+def as_strings(texts: Sequence[str]) -> Any:
+    """Return texts as a ``pyarrow.StringArray``; what Arrow makes of a list imports pandas."""
+    import pyarrow
+
+    encoded = [text.encode() for text in texts]
+    offsets = np.zeros(len(encoded) + 1, np.int32)
+    np.cumsum([len(text) for text in encoded], out=offsets[1:])
+    buffers = pyarrow.py_buffer(offsets), pyarrow.py_buffer(b"".join(encoded))
+    return pyarrow.StringArray.from_buffers(len(encoded), *buffers)
+
+
+def _plain_text(column: Any) -> Any:
+    """Return a column as stripped text, empty where a cell is; None where cells must be judged."""
+    import pyarrow
+    import pyarrow.compute
+
+    kind = column.type
+    as_text = pyarrow.types.is_string(
+        kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+    )
+    if not (as_text or pyarrow.types.is_integer(kind)):
+        return None
+    column = column.cast(pyarrow.string())
+    if column.null_count:
+        column = pyarrow.compute.fill_null(column, as_strings([""])[0])
+    return pyarrow.compute.utf8_trim_whitespace(column)
+
+
+def _plain_numbers(column: Any, optional: bool) -> Floats | None:
+    """Return a column as float64, NaN in empty cells; None where a cell must be judged."""
+    import pyarrow
+    import pyarrow.compute
+
+    kind = column.type
+    if pyarrow.types.is_string(kind):
+        column = _plain_text(column)
+        empty = pyarrow.compute.equal(column, as_strings([""])[0])
+        column = pyarrow.compute.if_else(empty, pyarrow.NULL, column)
+    elif not (pyarrow.types.is_integer(kind) or pyarrow.types.is_floating(kind)):
+        return None
+    if column.null_count and not optional:
+        return None
+    try:
+        numbers = column.cast(pyarrow.float64(), safe=False).combine_chunks()
+    except pyarrow.ArrowInvalid:
+        return None
+    if numbers.null_count:
+        # a scalar that Arrow makes of a number imports pandas
+        empty = pyarrow.py_buffer(np.array([nan]))
+        one = pyarrow.Array.from_buffers(pyarrow.float64(), 1, [None, empty])[0]
+        numbers = pyarrow.compute.fill_null(numbers, one)
+    values = np.array(np.from_dlpack(numbers))
+    wrong = len(values) - np.count_nonzero(np.isfinite(values))
+    return values if wrong == column.null_count else None
 
 
 def read_table(
@@ -165,17 +282,17 @@ def read_table(
     known = (*required, *optional)
     if file.suffix.lower() in (".parquet", ".pq") or content[:4] == b"PAR1":
         names, cells = _open_parquet(file, content)
-        text = ""
+        content = b""
     else:
-        text = _decoded(file, content)
-        names, cells = _open_csv(file, text)
+        _check_text(file, content)
+        names, cells = _open_csv(file, content)
     _check_columns(file, names, required, known)
-    columns = {name: cells(index) for index, name in enumerate(names)}
-    rows = len(next(iter(columns.values())))
+    stored = {name: cells(index) for index, name in enumerate(names)}
+    rows = len(next(iter(stored.values())))
     if rows == 0:
         remedy = "give at least one row, or do not name the file"
         raise InputError("the table has no rows", file=file, remedy=remedy)
-    return Table(file, rows, columns, text)
+    return Table(file, rows, stored, content)
 
 
 def _content(file: Path) -> bytes:
@@ -190,12 +307,14 @@ def _content(file: Path) -> bytes:
         raise InputError(f"cannot be read: {reason}", file=file, remedy=remedy) from None
 
 
-def _decoded(file: Path, content: bytes) -> str:
+def _check_text(file: Path, content: bytes) -> None:
     remedy = "save it as CSV with UTF-8 encoding"
     if content[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in content:
         raise InputError("is not UTF-8 text but UTF-16 or binary", file=file, remedy=remedy)
+    if content.isascii():
+        return
     try:
-        return content.decode("utf-8-sig")
+        content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise InputError(
@@ -203,7 +322,7 @@ def _decoded(file: Path, content: bytes) -> str:
         ) from None
 
 
-_Cells = Callable[[int], list[Any]]
+_Cells = Callable[[int], Any]
 
 
 def _open_parquet(file: Path, content: bytes) -> tuple[list[str], _Cells]:
@@ -216,26 +335,23 @@ def _open_parquet(file: Path, content: bytes) -> tuple[list[str], _Cells]:
     except (pyarrow.ArrowException, OSError) as error:
         rule = f"is not a Parquet file: {error}"
         raise InputError(rule, file=file, remedy="write it again, or give a CSV") from None
-    return [str(name) for name in table.column_names], lambda index: list(
-        table.column(index).to_pylist()
-    )
+    return [str(name) for name in table.column_names], table.column
 
 
-def _open_csv(file: Path, text: str) -> tuple[list[str], _Cells]:
+def _open_csv(file: Path, content: bytes) -> tuple[list[str], _Cells]:
     import pyarrow
     import pyarrow.csv
 
-    header = _header(file, text)
+    header = _header(file, content)
     ragged: list[Any] = []
 
     def refuse(row: Any) -> str:
         ragged.append(row)
         return "skip"
 
-    content = pyarrow.BufferReader(text.lstrip("\r\n").encode())
     try:
         table = pyarrow.csv.read_csv(
-            content,
+            pyarrow.BufferReader(content.removeprefix(codecs.BOM_UTF8).lstrip(b"\r\n")),
             # one thread, so that a ragged row knows its number
             read_options=pyarrow.csv.ReadOptions(use_threads=False),
             parse_options=pyarrow.csv.ParseOptions(
@@ -249,17 +365,16 @@ def _open_csv(file: Path, text: str) -> tuple[list[str], _Cells]:
     except pyarrow.ArrowException as error:
         raise InputError(f"is not a CSV: {error}", file=file, remedy="save it again") from None
     if ragged:
-        raise _ragged_row(file, text, ragged[0])
+        raise _ragged_row(file, content, ragged[0])
 
-    def cells(index: int) -> list[str]:
-        return [cell.strip() for cell in table.column(index).to_pylist()]
-
-    return [name.strip() for name in header], cells
+    return [name.strip() for name in header], table.column
 
 
-def _header(file: Path, text: str) -> list[str]:
+def _header(file: Path, content: bytes) -> list[str]:
     try:
-        header = next((row for row in csv.reader(io.StringIO(text, newline="")) if row), None)
+        # a second row ends the first, so that a long file is not decoded for its first line
+        rows = list(islice(_rows(content[:_HEAD]), 2))
+        header = next(iter(rows) if len(rows) == 2 else _rows(content), None)
     except csv.Error as error:
         raise InputError(f"is not a CSV: {error}", file=file, remedy="save it again") from None
     if header is None:
@@ -271,9 +386,15 @@ def _header(file: Path, text: str) -> list[str]:
     return header
 
 
-def _ragged_row(file: Path, text: str, row: Any) -> InputError:
+def _rows(content: bytes) -> Iterator[list[str]]:
+    # what was cut off may have been cut inside a character
+    text = content.decode("utf-8-sig", "ignore")
+    return (row for row in csv.reader(io.StringIO(text, newline="")) if row)
+
+
+def _ragged_row(file: Path, content: bytes, row: Any) -> InputError:
     # the header is row 1 of the reader, the first data row 2
-    place = Table(file, 0, {}, text)._line(row.number - 2)
+    place = Table(file, 0, {}, content)._line(row.number - 2)
     rule = f"the row has {row.actual_columns} cells, the header {row.expected_columns}"
     remedy = "give every row as many cells as the header, text with a comma in double quotes"
     key = f"row {row.number - 1} (line {place})"

@@ -14,16 +14,16 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from stress.engine.batch import Acting, Market, State, Trading
+from stress.engine.batch import Market, State, Trading
 from stress.engine.block import Schedule
 from stress.engine.pairs import only_if
 from stress.engine.paths import Walk, walk
-from stress.engine.rounds import Lists, Moment, liquidate, obey_controls
+from stress.engine.rounds import Lists, look, no_lists
+from stress.engine.span import Clock, Span
 from stress.engine.watch import no_watch
 from stress.market import PriceModel
 from stress.market.environment import Environment
-from stress.venue.holdings import Fates, Holdings, Ledger, Tally, gather
-from stress.venue.judged import judge
+from stress.venue.holdings import Fates, Holdings, Ledger, Tally
 from stress.venue.rules import VenueRules
 
 __all__ = ["CascadeOutcome", "Replay", "cascade"]
@@ -70,30 +70,31 @@ class CascadeOutcome(NamedTuple):
 
 
 class _Carried(NamedTuple):
-    """What goes from step to step besides the state.
+    """What goes from block to block besides the walk.
 
-    ``history`` (delay, assets, columns) log marks at the ends of the last steps, step t in row
-    t mod delay; ``squares`` (window, assets, paths) squared log returns; ``lists`` room for lists.
+    ``before`` (delay, assets, paths) log prices of the last steps before the block, ``level``
+    (assets, paths) those of its last step; ``squares`` (window, assets, paths) squared log
+    returns; ``lists`` room for lists.
     """
 
     state: State
-    history: jax.Array
+    before: jax.Array
     squares: jax.Array
     lists: Lists
+    level: jax.Array
 
 
-class _Moved(NamedTuple):
-    """Fundamental prices and time in a step; prices are log, relative to the start.
+class _Course(NamedTuple):
+    """The watched column as it stands after each step of a block, (block, ...).
 
-    ``previous`` and ``node`` (assets, paths) at its beginning and end, ``nodes`` (steps, assets,
-    paths) of the time block; ``number`` of the step and its ``place`` in the block.
+    ``lasting`` and ``passing`` (block, assets) flow as it stood at step ``since``; USD.
     """
 
-    previous: jax.Array
-    node: jax.Array
-    nodes: jax.Array
-    number: jax.Array
-    place: jax.Array
+    lasting: jax.Array
+    passing: jax.Array
+    since: jax.Array
+    fund: jax.Array
+    closed: jax.Array
 
 
 @partial(jax.jit, static_argnames=("schedule",))
@@ -128,42 +129,38 @@ def cascade(
     schedule
         Static; with ``least_excess`` every pool is judged at every look.
     """
-    with_ = Trading(price, holdings, rules, schedule.tolerance, schedule.least_excess)
+    with_ = Trading.of(
+        price,
+        holdings,
+        rules,
+        steps=schedule.steps,
+        tolerance=schedule.tolerance,
+        everyone=schedule.least_excess,
+    )
     start, advance = walk(model, seed, paths, schedule)
-    carried = _at_start(with_, paths.shape[0])
 
     def through_block(
-        carry: tuple[Walk, jax.Array, _Carried], number: jax.Array
-    ) -> tuple[tuple[Walk, jax.Array, _Carried], tuple[jax.Array, Replay]]:
-        walked, previous, carried = carry
+        carry: tuple[Walk, _Carried], number: jax.Array
+    ) -> tuple[tuple[Walk, _Carried], tuple[jax.Array, Replay]]:
+        walked, carried = carry
         last = walked[1]
         walked, (levels, _) = advance(walked, number)
         # the block's first step is the last node of the walk so far: t = 0 in the first block
-        nodes = jnp.concatenate([last[None], levels[:-1]])
-        stale = carried.state.watch._replace(stale=jnp.ones((), bool))
-        carried = carried._replace(state=carried.state._replace(watch=stale))
-        places = jnp.arange(schedule.block, dtype=jnp.int32)
-
-        def one_step(
-            carry: tuple[_Carried, jax.Array], step: tuple[jax.Array, jax.Array]
-        ) -> tuple[tuple[_Carried, jax.Array], Replay]:
-            carried, previous = carry
-            place, node = step
-            number_ = number.astype(jnp.int32) * schedule.block + place
-            moved = _Moved(previous, node, nodes, number_, place)
-            carried = _step(with_, carried, moved, environment, schedule)
-            return (carried, node), _replayed(with_, carried.state, watched)
-
-        (carried, previous), replay = jax.lax.scan(one_step, (carried, previous), (places, nodes))
-        course = carried.state.tally.closed.sum(axis=0)
-        return (walked, previous, carried), (course, replay)
+        nodes = jnp.concatenate([carried.before, last[None], levels[:-1]])
+        first = number.astype(jnp.int32) * schedule.block
+        carried, span = _span(with_, carried, nodes, first, environment, schedule)
+        carried, course = _through(with_, carried, span, watched, schedule)
+        closed = carried.state.tally.closed.sum(axis=0)
+        return (walked, carried), (closed, _replayed(with_, span, course, watched))
 
     blocks = -(-(schedule.steps + 1) // schedule.block)
-    (_, _, carried), (course, replay) = jax.lax.scan(
-        through_block, (start, start[1], carried), jnp.arange(blocks)
+    carried = _at_start(with_, paths.shape[0], schedule.block)
+    (_, carried), (course, replay) = jax.lax.scan(
+        through_block, (start, carried), jnp.arange(blocks)
     )
     state = carried.state
-    marks = with_.marks(state.market.log_marks(rules))
+    level = jnp.concatenate([carried.level] * len(rules.variants), axis=-1)
+    marks = with_.price[:, None] * jnp.exp(level + _moves_at_end(with_, state, schedule))
     flat = jax.tree.map(lambda of: of.reshape(-1, *of.shape[2:])[: schedule.steps + 1], replay)
     return CascadeOutcome(
         fates=state.fates,
@@ -177,7 +174,7 @@ def cascade(
     )
 
 
-def _at_start(with_: Trading, paths: int) -> _Carried:
+def _at_start(with_: Trading, paths: int, block: int) -> _Carried:
     """Return the state before the first look."""
     holdings, rules = with_.holdings, with_.rules
     columns = paths * len(rules.variants)
@@ -196,7 +193,7 @@ def _at_start(with_: Trading, paths: int) -> _Carried:
         quantity=quantity,
         coins=coins,
         base=jnp.abs(quantity) if uses_base else jnp.zeros((0, 1), dtype),
-        acted_on=jnp.zeros(cash.shape if uses_base else (0, 1), bool),
+        acted_on=jnp.full(cash.shape if uses_base else (0, 1), -1, jnp.int32),
         chosen=jnp.zeros_like(quantity),
         sold=jnp.zeros_like(coins),
         fund=jnp.broadcast_to(rules.fund, (columns,)),
@@ -227,85 +224,145 @@ def _at_start(with_: Trading, paths: int) -> _Carried:
         rounds_exhausted=number,
     )
     market = Market(
-        fundamental=flow,
-        depth=jnp.ones((assets, paths), dtype),
         lasting=flow,
         passing=flow,
-        by_group=jnp.zeros((2, holdings.groups, *flow.shape), dtype),
-    )
-    watch = no_watch(holdings, flow)
-    empty = Acting(jnp.zeros_like(watch.pool), jnp.zeros((), jnp.int32))
-    # before the start volatility is what is stated
-    usual = jnp.broadcast_to(
-        rules.variance[None, :, None], (rules.depth_window, *market.depth.shape)
-    )
-    return _Carried(
-        state=State(market, ledger, fates, tally, watch),
+        since=number,
+        by_group=jnp.zeros((2, holdings.groups, assets, paths), dtype),
         history=jnp.zeros((rules.delay, *flow.shape), dtype),
+    )
+    nobody = jnp.zeros((columns,), bool)
+    clock = Clock(number - 1, number - 2, number, nobody, nobody, nobody, number)
+    watch = no_watch(holdings, flow, block)
+    # before the start volatility is what is stated
+    usual = jnp.broadcast_to(rules.variance[None, :, None], (rules.depth_window, assets, paths))
+    return _Carried(
+        state=State(market, ledger, fates, tally, watch, clock),
+        before=jnp.zeros((rules.delay, assets, paths), dtype),
         squares=usual,
-        lists=Lists(empty, empty),
+        lists=no_lists(watch.pool.shape[0], dtype),
+        level=jnp.zeros((assets, paths), dtype),
     )
 
 
-def _step(
+# --- one block ------------------------------------------------------------------------------------
+
+
+def _span(
     with_: Trading,
     carried: _Carried,
-    moved: _Moved,
+    nodes: jax.Array,
+    first: jax.Array,
     environment: Environment | None,
     schedule: Schedule,
-) -> _Carried:
-    """Take the state through one step; beyond the horizon nothing happens."""
-    rules, number = with_.rules, moved.number
-    variants = len(rules.variants)
+) -> tuple[_Carried, Span]:
+    """Return the block as one span, and what of it the next one must know.
 
-    def spread(of: jax.Array) -> jax.Array:
-        return jnp.concatenate([of] * variants, axis=-1)
-
-    def step(carried: _Carried) -> _Carried:
-        state, lists = carried.state, carried.lists
-        squares, depth = _depth(rules, carried.squares, moved.node - moved.previous, number)
-        if environment is not None:
-            depth = depth * environment.depth[number][:, None]
-        market = state.market._replace(
-            fundamental=spread(moved.node),
-            depth=depth,
-            passing=state.market.passing * rules.decay,
-            by_group=state.market.by_group.at[1].multiply(rules.decay),
+    ``nodes`` are its (delay + block, assets, paths) log prices, ``first`` the number of its first.
+    """
+    rules, block = with_.rules, schedule.block
+    delay, numbers = rules.delay, first + jnp.arange(block, dtype=jnp.int32)
+    # beyond the horizon prices stand still
+    inside = numbers <= schedule.steps
+    row = jnp.minimum(numbers, schedule.steps)
+    looks = inside if environment is None else inside & ~environment.halted[row]
+    squares, depth = carried.squares, None
+    if rules.depth_window:
+        returns = jnp.diff(jnp.concatenate([carried.level[None], nodes[delay:]]), axis=0)
+        squares, depth = jax.lax.scan(
+            lambda squares, step: _depth(rules, squares, *step), squares, (returns, numbers)
         )
-        state = _fund(with_, state._replace(market=market), number)
-        delay = rules.delay
-        late = carried.history[number % delay] if delay else market.fundamental
-        moment = Moment(number, moved.place, spread(moved.nodes), carried.history, late)
-
-        def act(carry: tuple[State, Lists]) -> tuple[State, Lists]:
-            state, lists = _controls(with_, carry[0], moment, carry[1])
-            return liquidate(with_, state, moment, lists)
-
-        if environment is None:
-            state, lists = act((state, lists))
-        else:
-            # in a halt nobody looks: the watch is only asked, and checked, at a look
-            state, lists = only_if(~environment.halted[number], act, (state, lists))
-        history = carried.history
-        if delay:
-            log_marks = state.market.log_marks(rules)
-            kept = history.at[number % delay].set(log_marks)
-            history = jnp.where(number == 0, log_marks[None], kept)
-        return _Carried(state, history, squares, lists)
-
-    return only_if(number <= schedule.steps, step, carried)
-
-
-def _controls(with_: Trading, state: State, moment: Moment, lists: Lists) -> tuple[State, Lists]:
-    """Let controls act, but not at the start."""
-    holdings = with_.holdings
-    if not (holdings.has_stops or holdings.has_top_ups):
-        return state, lists
-    return only_if(
-        moment.number > 0,
-        lambda carry: obey_controls(with_, carry[0], moment, carry[1]),
-        (state, lists),
+    if environment is not None:
+        stressed = environment.depth[row][:, :, None]
+        depth = stressed if depth is None else depth * stressed
+        depth = jnp.broadcast_to(depth, nodes[delay:].shape)
+    # the lowest and the highest that anybody sees at a place, up to ``delay`` steps late
+    seen = [nodes[delay:]]
+    if delay:
+        late = jnp.stack([nodes[back : back + block] for back in range(delay + 1)])
+        seen = [late.min(axis=0), late.max(axis=0)]
+    marks = jnp.stack(seen).transpose(0, 2, 3, 1)
+    marks = with_.price[None, :, None, None] * jnp.exp(marks)
+    span = Span(
+        first=first,
+        looks=looks,
+        nodes=nodes,
+        marks=marks,
+        low=nodes.min(axis=0),
+        high=nodes.max(axis=0),
+        depth=depth,
     )
+    carried = carried._replace(before=nodes[block:], squares=squares, level=nodes[-1])
+    return carried, span
+
+
+def _through(
+    with_: Trading, carried: _Carried, span: Span, watched: jax.Array, schedule: Schedule
+) -> tuple[_Carried, _Course]:
+    """Take all columns through a block, from one payment of funding to the next."""
+    block, every = schedule.block, with_.rules.funding_steps
+    places = jnp.arange(block, dtype=jnp.int32)
+    course = _Course(
+        *(jnp.broadcast_to(of, (block, *of.shape)) for of in _stands(carried, watched))
+    )
+
+    def walked(
+        begin: jax.Array, end: jax.Array, carried: _Carried, course: _Course
+    ) -> tuple[_Carried, _Course]:
+        looks = span.looks & (places >= begin) & (places < end)
+        part = span._replace(looks=looks)
+        state = carried.state
+        clock = state.clock
+        # looks that were passed over since the last one
+        clock = clock._replace(
+            place=jnp.broadcast_to(begin - 1, clock.place.shape),
+            acted=jnp.zeros_like(clock.acted),
+        )
+        watch = state.watch._replace(stale=jnp.ones_like(clock.acted))
+        state = state._replace(clock=clock, watch=watch)
+
+        def going_on(carry: tuple[State, Lists, _Course]) -> jax.Array:
+            watch = carry[0].watch
+            return watch.stale.any() | (watch.waiting > 0).any()
+
+        def one_look(
+            carry: tuple[State, Lists, _Course],
+        ) -> tuple[State, Lists, _Course]:
+            state, lists, course = carry
+            state, lists = look(with_, state, part, lists)
+            place = state.clock.at[watched]
+            now = _stands(carried._replace(state=state), watched)
+            reached = (places >= place) & (place >= 0)
+            course = _Course(
+                *(
+                    jnp.where(reached.reshape(-1, *[1] * new.ndim), new[None], old)
+                    for new, old in zip(now, course, strict=True)
+                )
+            )
+            return state, lists, course
+
+        state, lists, course = jax.lax.while_loop(
+            going_on, one_look, (state, carried.lists, course)
+        )
+        clock = state.clock
+        behind = (looks[:, None] & (places[:, None] > clock.place[None])).any(axis=0)
+        clock = clock._replace(looks=clock.looks + behind.astype(jnp.int32))
+        return carried._replace(state=state._replace(clock=clock), lists=lists), course
+
+    if not every:
+        return walked(jnp.zeros((), jnp.int32), jnp.asarray(block, jnp.int32), carried, course)
+
+    def one_part(
+        carry: tuple[jax.Array, _Carried, _Course],
+    ) -> tuple[jax.Array, _Carried, _Course]:
+        begin, carried, course = carry
+        number = span.first + begin
+        carried = carried._replace(state=_fund(with_, carried.state, span, number, schedule.steps))
+        end = jnp.minimum((number // every + 1) * every - span.first, block)
+        return (end, *walked(begin, end, carried, course))
+
+    start = (jnp.zeros((), jnp.int32), carried, course)
+    _, carried, course = jax.lax.while_loop(lambda carry: carry[0] < block, one_part, start)
+    return carried, course
 
 
 def _depth(
@@ -315,8 +372,6 @@ def _depth(
 
     ``m = clip((sigma_0 / s)^eps, 0.02, 1)`` with the realised volatility s of the window.
     """
-    if not rules.depth_window:
-        return squares, jnp.ones_like(log_return)
     # at the start there is no return yet
     entered = jnp.where(number > 0, log_return**2, rules.variance[:, None])
     squares = squares.at[number % rules.depth_window].set(entered)
@@ -328,45 +383,68 @@ def _depth(
     return squares, depth
 
 
-def _fund(with_: Trading, state: State, number: jax.Array) -> State:
+def _fund(with_: Trading, state: State, span: Span, number: jax.Array, steps: int) -> State:
     """Pay funding from cash at a step that ends an interval: longs pay a positive rate."""
     holdings, rules = with_.holdings, with_.rules
-    if not rules.funding_steps:
-        return state
 
     def pay(state: State) -> State:
-        marks = with_.marks(state.market.log_marks(rules))
-        owed = rules.funding_rate[:, None] * marks
+        place = jnp.broadcast_to(number - span.first, state.clock.place.shape)
+        owed = rules.funding_rate[:, None] * with_.marks(state.market, span, place)
         payment = state.ledger.quantity * owed[holdings.asset]
         by_pool = jax.ops.segment_sum(
             payment, holdings.pool, num_segments=holdings.pools + 1, indices_are_sorted=True
         )[:-1]
-        ledger = state.ledger._replace(cash=state.ledger.cash - by_pool)
-        watch = state.watch._replace(stale=jnp.ones((), bool))
-        return state._replace(ledger=ledger, watch=watch)
+        return state._replace(ledger=state.ledger._replace(cash=state.ledger.cash - by_pool))
 
-    return only_if((number > 0) & (number % rules.funding_steps == 0), pay, state)
+    due = (number > 0) & (number <= steps) & (number % rules.funding_steps == 0)
+    return only_if(due, pay, state)
 
 
-def _replayed(with_: Trading, state: State, watched: jax.Array) -> Replay:
-    log_marks = state.market.log_marks(with_.rules)[:, watched]
-    return Replay(
-        marks=with_.price * jnp.exp(log_marks),
-        fundamental=with_.price * jnp.exp(state.market.fundamental[:, watched]),
-        fund=state.ledger.fund[watched],
-        closed=state.tally.closed[:, watched].sum(),
+# --- what is told ---------------------------------------------------------------------------------
+
+
+def _stands(carried: _Carried, watched: jax.Array) -> tuple[jax.Array, ...]:
+    """Return what a course holds of the watched column now."""
+    market, ledger, tally = carried.state.market, carried.state.ledger, carried.state.tally
+    return (
+        market.lasting[:, watched],
+        market.passing[:, watched],
+        market.since[watched],
+        ledger.fund[watched],
+        tally.closed[:, watched].sum(),
     )
 
 
+def _replayed(with_: Trading, span: Span, course: _Course, watched: jax.Array) -> Replay:
+    """Return the watched column step by step: between two batches flow only decays."""
+    block, paths = course.since.shape[0], span.low.shape[1]
+    age = span.first + jnp.arange(block, dtype=jnp.int32) - course.since
+    flow = course.lasting + course.passing * with_.fading[age][:, None]
+    asset = jnp.broadcast_to(jnp.arange(flow.shape[1], dtype=jnp.int32)[None], flow.shape)
+    variant = jnp.full_like(asset, watched // paths)
+    nodes = span.nodes[-block:, :, watched % paths]
+    return Replay(
+        marks=with_.price[None] * jnp.exp(nodes + with_.rules.log_move(flow, asset, variant)),
+        fundamental=with_.price[None] * jnp.exp(nodes),
+        fund=course.fund,
+        closed=course.closed,
+    )
+
+
+def _moves_at_end(with_: Trading, state: State, schedule: Schedule) -> jax.Array:
+    """Return (assets, columns) moves of the log marks at the horizon."""
+    number = jnp.full_like(state.clock.place, schedule.steps)
+    return with_.rules.log_moves(with_.flow(state.market, number))
+
+
 def _equity(with_: Trading, ledger: Ledger, marks: jax.Array) -> jax.Array:
-    """Return (pools, columns) equity at (assets, columns) marks, one column after the other."""
+    """Return (pools, columns) equity at (assets, columns) marks, one slot after the other."""
     holdings = with_.holdings
-    everyone = jnp.arange(holdings.pools, dtype=jnp.int32)
-
-    def one_column(column: jax.Array) -> jax.Array:
-        some = gather(holdings, ledger, everyone, jnp.full_like(everyone, column))
-        mark = marks[:, column]
-        return judge(some, mark[some.asset], mark[some.coin_asset], with_.rules.tables).equity
-
-    columns = jnp.arange(marks.shape[1], dtype=jnp.int32)
-    return jax.lax.map(one_column, columns).T
+    equity = ledger.cash
+    for rows in holdings.rows:
+        mark = marks[holdings.asset[rows]]
+        equity = equity + ledger.quantity[rows] * (mark - holdings.entry[rows][:, None])
+    for rows in holdings.coin_rows:
+        kept = 1 - holdings.coin_haircut[rows][:, None]
+        equity = equity + ledger.coins[rows] * marks[holdings.coin_asset[rows]] * kept
+    return equity

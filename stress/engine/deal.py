@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from stress.book.barriers import Barriers, find_barriers
@@ -15,17 +15,26 @@ from stress.book.setting import Setting
 from stress.engine.panels import Barrier, Panel, World
 from stress.types import Array, Integers, Monitoring, Precision
 
-__all__ = ["build_world"]
+__all__ = ["build_world", "rounded"]
 
 _SMALL = 4096
 """Padded slots up to which a book is one panel: compiling a second one would cost more than padding
 the first."""
+_PADDED = 1.25
+"""Padded slots that panels joined together may have over those of the panels apart: each panel
+takes seconds to compile and its own time to start."""
+_EIGHTHS = 8
+"""A panel's pools are rounded up to an eighth of a power of two, and to at least so many."""
 
 
 def build_world(
     book: Book, pools: Pools, setting: Setting, precision: Precision, monitoring: Monitoring
 ) -> World:
     """Deal the pools of a world to panels by their numbers of positions and coins.
+
+    Widths, pools and tiers of a panel are rounded up, so that a book that differs in some accounts
+    or positions makes the same shapes and compiles nothing anew. A pool that is there for that only
+    holds nothing, never breaches, and no index of ``World.order`` leads to it.
 
     Parameters
     ----------
@@ -39,24 +48,92 @@ def build_world(
         Under ``"bridge"`` pools that one price liquidates get panels of their own, with it.
     """
     count = len(pools.cash)
-    width = _power_of_two(_members(pools.pool_of_position, count))
-    coin_width = _power_of_two(_members(pools.pool_of_coin, count))
-    if count * (width.max() + coin_width.max()) <= _SMALL:
-        width[:], coin_width[:] = width.max(), coin_width.max()
     barriers = find_barriers(book, pools, setting) if monitoring == "bridge" else None
-    has_barrier = np.zeros(count, bool) if barriers is None else barriers.exists
-    kind = np.stack([width, coin_width, has_barrier], axis=1)
-    panels, dealt = [], []
-    for key in np.unique(kind, axis=0):
-        rows = np.flatnonzero((kind == key).all(axis=1))
-        positions = _Seats.of(pools.pool_of_position, rows, count, key[0])
-        coins = _Seats.of(pools.pool_of_coin, rows, count, key[1])
-        cash = pools.cash[rows]
-        here = barriers.of(rows) if barriers is not None and key[2] else None
-        panels.append(_panel(book, setting, cash, positions, coins, here, precision))
-        dealt.append(rows)
-    order = np.argsort(np.concatenate(dealt), kind="stable")
-    return World(tuple(panels), jnp.asarray(order, jnp.int32))
+    kind = np.stack(
+        [
+            _power_of_two(_members(pools.pool_of_position, count)),
+            _power_of_two(_members(pools.pool_of_coin, count)),
+            np.zeros(count, int) if barriers is None else barriers.exists.astype(int),
+        ],
+        axis=1,
+    )
+    kinds, kind_of_pool, held = np.unique(kind, axis=0, return_inverse=True, return_counts=True)
+    tables = _Tables.of(setting, precision)
+    panels, order, start = [], np.empty(count, np.int32), 0
+    for shape, joined in _join([_Shape(*row) for row in kinds.tolist()], held.tolist()):
+        rows = np.flatnonzero(np.isin(kind_of_pool.reshape(-1), joined))
+        here = barriers if shape.barrier else None
+        panels.append(_panel(book, pools, tables, rows, shape, here))
+        order[rows] = start + np.arange(len(rows))
+        start += panels[-1].cash.shape[0]
+    # one transfer, of arrays that have their type: a conversion on the device is compiled
+    world: World = jax.device_put(World(tuple(panels), _index(order)))
+    return world
+
+
+class _Shape(NamedTuple):
+    """Slots for positions and for coins, and whether the pools have a barrier."""
+
+    slots: int
+    coins: int
+    barrier: int
+
+    def holding(self, other: _Shape) -> _Shape:
+        """Return the shape that holds the pools of both."""
+        return _Shape(max(self.slots, other.slots), max(self.coins, other.coins), self.barrier)
+
+
+def _join(kinds: list[_Shape], held: list[int]) -> list[tuple[_Shape, list[int]]]:
+    """Join kinds of pools to fewer panels while that pads little.
+
+    Parameters
+    ----------
+    kinds, held
+        The kinds of pools, and how many there are of each.
+
+    Returns
+    -------
+    The panels: their shapes, and which kinds each holds.
+    """
+    panels = [(kind, [number]) for number, kind in enumerate(kinds)]
+
+    def padded(shape: _Shape, joined: list[int]) -> int:
+        # by rounded numbers, so that some pools more do not change what is joined
+        return rounded(sum(held[number] for number in joined)) * (shape.slots + shape.coins)
+
+    def together(one: int, other: int) -> tuple[_Shape, list[int]]:
+        return panels[one][0].holding(panels[other][0]), panels[one][1] + panels[other][1]
+
+    apart = sum(padded(*panel) for panel in panels)
+    total: float = apart
+
+    def added(one: int, other: int) -> int:
+        return padded(*together(one, other)) - padded(*panels[one]) - padded(*panels[other])
+
+    while True:
+        pairs = [
+            (added(one, other), one, other)
+            for one in range(len(panels))
+            for other in range(one)
+            if panels[one][0].barrier == panels[other][0].barrier
+        ]
+        more, one, other = min(pairs, default=(math.inf, 0, 0))
+        if total + more > max(_SMALL, _PADDED * apart):
+            return panels
+        total += more
+        panels[other] = together(other, one)
+        del panels[one]
+
+
+def _index(values: Array) -> Any:
+    """Return indices as the kernels have them."""
+    return np.asarray(values, np.int32)
+
+
+def rounded(count: int) -> int:
+    """Return the number of pools that a panel for ``count`` of them has room for."""
+    eighth = max(1, (1 << (max(count, 1).bit_length() - 1)) // _EIGHTHS)
+    return max(_EIGHTHS, -(-count // eighth) * eighth)
 
 
 def _members(pool_of_row: Integers, pools: int) -> Integers:
@@ -80,7 +157,9 @@ class _Seats(NamedTuple):
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, pool_of_row: Integers, members: Integers, pools: int, width: int) -> _Seats:
+    def of(
+        cls, pool_of_row: Integers, members: Integers, pools: int, shape: tuple[int, int]
+    ) -> _Seats:
         """Seat the rows of some pools, the rows of a pool in their order in the book."""
         column_of_pool = np.full(pools + 1, -1)
         column_of_pool[members] = np.arange(len(members))
@@ -90,53 +169,73 @@ class _Seats(NamedTuple):
         row = row[np.argsort(column[row], kind="stable")]
         column = column[row]
         first = np.searchsorted(column, np.arange(len(members)))
-        return cls(row, np.arange(len(row)) - first[column], column, (width, len(members)))
+        return cls(row, np.arange(len(row)) - first[column], column, shape)
 
-    def fill(self, values: Array) -> Array:
+    def fill(self, values: Array) -> Any:
         """Return (slots, pools, ...) zeros with the (rows, ...) values in their places."""
-        padded = np.zeros((*self.shape, *values.shape[1:]))
+        padded = np.zeros((*self.shape, *values.shape[1:]), values.dtype)
         padded[self.slot, self.column] = values
         return padded
 
 
+class _Tables(NamedTuple):
+    """What the venue says of the assets, in the precision of the panels.
+
+    ``rate`` and ``amount`` are (assets, tiers), ``haircut`` is (assets,). All panels have the tiers
+    that any asset needs, whatever assets they hold.
+    """
+
+    rate: Array
+    amount: Array
+    haircut: Array
+
+    @classmethod
+    def of(cls, setting: Setting, precision: Precision) -> _Tables:
+        rate, amount = setting.requirement_rate, setting.requirement_amount
+        differs = (np.diff(rate, axis=1) != 0) | (np.diff(amount, axis=1) != 0)
+        used = np.flatnonzero(differs.any(axis=0))
+        tiers = int(used[-1]) + 2 if used.size else 1
+        parts = (rate[:, :tiers], amount[:, :tiers], setting.haircut)
+        return cls(*(np.asarray(part, np.dtype(precision)) for part in parts))
+
+
 def _panel(
     book: Book,
-    setting: Setting,
-    cash: Array,
-    positions: _Seats,
-    coins: _Seats,
+    pools: Pools,
+    tables: _Tables,
+    rows: Integers,
+    shape: _Shape,
     barriers: Barriers | None,
-    precision: Precision,
 ) -> Panel:
-    row, asset = positions.row, book.position_asset[positions.row]
-    coin_asset = book.coin_asset[coins.row]
-    tiers = _tiers_in_use(setting, asset)
+    """Return the panel of some pools, in NumPy."""
+    count, room = len(pools.cash), rounded(len(rows))
+    positions = _Seats.of(pools.pool_of_position, rows, count, (shape.slots, room))
+    coins = _Seats.of(pools.pool_of_coin, rows, count, (shape.coins, room))
+    asset, coin_asset = book.position_asset[positions.row], book.coin_asset[coins.row]
 
-    def real(values: Array) -> jax.Array:
-        return jnp.asarray(values, jnp.dtype(precision))
+    def real(values: Array) -> Any:
+        return np.asarray(values, tables.rate.dtype)
 
-    def index(values: Array) -> jax.Array:
-        return jnp.asarray(values, jnp.int32)
+    def by_pool(values: Array, padding: float = 0.0) -> Array:
+        """Make room behind (..., pools) values."""
+        behind = np.full((*values.shape[:-1], room - len(rows)), padding)
+        return np.concatenate([values, behind], axis=-1)
 
+    barrier = None
+    if barriers is not None:
+        here = barriers.of(rows)
+        # a fall to 0, which no path reaches
+        parts = by_pool(here.asset), by_pool(here.log_price, -np.inf), by_pool(here.side, 1.0)
+        barrier = Barrier(_index(parts[0]), real(parts[1]), real(parts[2]))
     return Panel(
-        cash=real(cash),
-        asset=index(positions.fill(asset)),
-        quantity=real(positions.fill(book.quantity[row])),
-        entry=real(positions.fill(book.entry_price[row])),
-        rate=real(positions.fill(setting.requirement_rate[asset, :tiers])),
-        amount=real(positions.fill(setting.requirement_amount[asset, :tiers])),
-        coin_asset=index(coins.fill(coin_asset)),
-        coin_quantity=real(coins.fill(book.coin_quantity[coins.row])),
-        coin_haircut=real(coins.fill(setting.haircut[coin_asset])),
-        barrier=None
-        if barriers is None
-        else Barrier(index(barriers.asset), real(barriers.log_price), real(barriers.side)),
+        cash=real(by_pool(pools.cash[rows])),
+        asset=positions.fill(_index(asset)),
+        quantity=positions.fill(real(book.quantity[positions.row])),
+        entry=positions.fill(real(book.entry_price[positions.row])),
+        rate=positions.fill(tables.rate[asset]),
+        amount=positions.fill(tables.amount[asset]),
+        coin_asset=coins.fill(_index(coin_asset)),
+        coin_quantity=coins.fill(real(book.coin_quantity[coins.row])),
+        coin_haircut=coins.fill(tables.haircut[coin_asset]),
+        barrier=barrier,
     )
-
-
-def _tiers_in_use(setting: Setting, asset: Integers) -> int:
-    """Return how many columns of the padded tier table these assets need."""
-    rate, amount = setting.requirement_rate[asset], setting.requirement_amount[asset]
-    differs = (np.diff(rate, axis=1) != 0) | (np.diff(amount, axis=1) != 0)
-    used = np.flatnonzero(differs.any(axis=0))
-    return int(used[-1]) + 2 if used.size else 1

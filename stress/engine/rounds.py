@@ -1,4 +1,8 @@
-"""What a step does once prices have moved: controls, then rounds of looking and trading."""
+"""What a step does once prices have moved: controls, then rounds of looking and trading.
+
+Every column is at a place of its own. One *look* (``look``) takes all columns that have somebody
+due to the next places at which they have: there the controls are obeyed, or one round is taken.
+"""
 
 from __future__ import annotations
 
@@ -7,167 +11,270 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from stress.engine.batch import Acting, Market, State, Trading, trade
+from stress.engine.batch import Acting, Market, State, Trading, listed, trade
 from stress.engine.pairs import each_chunk, only_if
-from stress.engine.watch import doubtful, exact_chunk, looks_healthy, rebuild
+from stress.engine.span import Span
+from stress.engine.watch import (
+    AS_LOADED,
+    TRADED,
+    Watch,
+    due_now,
+    exact_chunk,
+    list_stale,
+    looks_healthy,
+    next_places,
+    refresh,
+)
 from stress.margin import in_breach, margin_call
 from stress.venue.holdings import Fates, Holdings, Ledger, Tally, gather
 from stress.venue.judged import Judged, Some, judge
 
-__all__ = ["Lists", "Moment", "liquidate", "obey_controls"]
-
-
-class Moment(NamedTuple):
-    """What is known of a step besides the state.
-
-    Attributes
-    ----------
-    number
-        Of the step; 0 is the start.
-    place
-        Its place in the time block.
-    ahead
-        (steps of a block, assets, columns) fundamental log prices of the time block, relative to
-        the start like all log marks here.
-    history
-        (delay, assets, columns) log marks at the ends of the last steps, for late deciders.
-    late
-        (assets, columns) the oldest of them.
-    """
-
-    number: jax.Array
-    place: jax.Array
-    ahead: jax.Array
-    history: jax.Array
-    late: jax.Array
+__all__ = ["Lists", "look", "no_lists", "obey_controls", "one_round", "reach"]
 
 
 class Lists(NamedTuple):
-    """Room for the pairs that are doubtful and that act; handed on so that nothing is copied."""
+    """Room for the pairs that are due and that act; handed on so that nothing is copied.
 
-    doubts: Acting
-    acting: Acting
-
-
-class _Round(NamedTuple):
-    """A round: how many there were, whether anybody acted in the last one, and the state.
-
-    ``pressed`` (columns,): whether it had more to do than to pay debts of one rounding error.
+    ``money`` (capacity,) USD: what each pair that is due asks for, or is short of.
     """
 
-    number: jax.Array
-    going: jax.Array
-    pressed: jax.Array
-    state: State
-    lists: Lists
+    due: Acting
+    acting: Acting
+    money: jax.Array
 
+
+_Firing: TypeAlias = tuple[Ledger, Acting]
+_Deciding: TypeAlias = tuple[
+    Ledger, Fates, Tally, Acting, jax.Array, jax.Array, jax.Array, jax.Array
+]
 
 _ROOM = 0.25, 1e-3
-"""Share of a box's width, and log price, by which forced flow may move marks before the watch must
-be made anew: wider boxes list more pairs, narrower ones last less long."""
+"""Share of the move by forced flow, and log price, by which further flow may move marks before a
+column must be listed anew: more room lists more pairs, less lasts less long."""
 
 
-def _box(with_: Trading, market: Market, moment: Moment) -> tuple[jax.Array, jax.Array]:
-    """Return (assets, columns) bounds of the log marks until the end of the time block.
+def no_lists(capacity: int, dtype: jnp.dtype) -> Lists:
+    """Return lists with room for so many pairs."""
+    empty = Acting(jnp.zeros((capacity,), jnp.int32), jnp.zeros((), jnp.int32))
+    return Lists(empty, empty, jnp.zeros((capacity,), dtype))
 
-    They hold what anybody sees, with some room for forced flow to come.
+
+def _room(
+    with_: Trading, market: Market, span: Span, floor: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Return (assets, columns) least and largest move of the log marks by forced flow.
+
+    They hold the moves that anybody sees from (columns,) places on, if nobody trades: flow that
+    decays is monotone, so that it lies between what it is and what lasts. And some flow to come.
     """
-    steps = jnp.arange(moment.ahead.shape[0], dtype=jnp.int32)[:, None, None]
-    age = jnp.maximum(steps - moment.place, 0).astype(market.passing.dtype)
-    left = market.lasting[None] + market.passing[None] * with_.rules.decay**age
-    marks = jnp.where(steps >= moment.place, moment.ahead, market.fundamental[None])
-    marks = jnp.concatenate([marks + jax.vmap(with_.rules.log_moves)(left), moment.history])
-    low, high = marks.min(axis=0), marks.max(axis=0)
+    rules = with_.rules
+    moves = [
+        rules.log_moves(with_.flow(market, span.first + floor)),
+        rules.log_moves(market.lasting),
+    ]
+    if rules.delay:
+        moves.append(rules.log_moves(market.lasting + market.passing))
+        moves += [rules.log_moves(flow) for flow in market.history]
+    low = jnp.stack(moves).min(axis=0)
+    high = jnp.stack(moves).max(axis=0)
+    columns = low.shape[1]
+    reacts = jnp.repeat(rules.reacts(), columns // len(rules.variants))
     share, least = _ROOM
-    room = share * (high - low) + least
-    return low - room, high + room
+    more = share * jnp.maximum(jnp.abs(low), jnp.abs(high)) + least
+    more = jnp.where(reacts[None], more, 0)
+    return low - more, high + more
 
 
-def _watched(with_: Trading, state: State, moment: Moment) -> State:
-    """Return the state with a watch whose box holds all marks that anybody sees now."""
-    log_marks, watch = state.market.log_marks(with_.rules), state.watch
-    inside = (log_marks >= watch.low) & (log_marks <= watch.high)
-    if with_.rules.delay:
-        inside = inside & (moment.late >= watch.low) & (moment.late <= watch.high)
+def look(with_: Trading, state: State, span: Span, lists: Lists) -> tuple[State, Lists]:
+    """Take every column that has somebody due to its next look, and look."""
+    state = reach(with_, state, span)
+    if with_.holdings.has_stops or with_.holdings.has_top_ups:
+        state, lists = obey_controls(with_, state, span, lists)
+    return one_round(with_, state, span, lists)
+
+
+def reach(with_: Trading, state: State, span: Span) -> State:
+    """Return the state with no column stale and every column at the place of its next look."""
+    return _moved(with_, _watched(with_, state, span), span)
+
+
+def one_round(with_: Trading, state: State, span: Span, lists: Lists) -> tuple[State, Lists]:
+    """Judge who is due, and let those trade on whom somebody acts.
+
+    After the last round of a step it is only asked whether there was more to do.
+    """
+    due = Acting(*due_now(state.watch, state.clock.at, lists.due.slots))
+    state, lists, acted = _decide(with_, state, span, lists._replace(due=due))
+    state, deleveraged = _deleverage(with_, state, span, lists)
+    state = only_if(
+        lists.acting.length > 0,
+        lambda state: trade(with_, state, span, lists.acting, with_.rules.fee, deleveraged),
+        state,
+    )
+    clock = state.clock
+    looks = clock.at >= 0
+    clock = clock._replace(
+        acted=jnp.where(looks, acted, clock.acted),
+        round=jnp.where(looks, clock.round + 1, clock.round),
+    )
+    return _judged_again(with_, state._replace(clock=clock), span, lists), lists
+
+
+def _watched(with_: Trading, state: State, span: Span) -> State:
+    """Return the state with no column stale."""
 
     def renew(state: State) -> State:
-        watch = rebuild(
+        floor = state.clock.floor
+        watch = list_stale(
             state.watch,
-            with_.holdings,
-            state.ledger,
-            state.fates,
-            with_.rules,
-            _box(with_, state.market, moment),
-            with_.price,
-            tolerance=with_.tolerance,
-            everyone=with_.everyone,
+            with_.book(state),
+            span,
+            _room(with_, state.market, span, floor),
+            floor,
         )
         return state._replace(watch=watch)
 
-    return only_if(watch.stale | ~inside.all(), renew, state)
+    return only_if(state.watch.stale.any(), renew, state)
 
 
-def _seen(with_: Trading, market: Market, moment: Moment) -> tuple[jax.Array, jax.Array]:
-    """Return the marks of the moment, and (views, assets, columns) all that are judged on."""
-    now = with_.marks(market.log_marks(with_.rules))
-    if with_.rules.is_prompt:
-        return now, now[None]
-    # at the start everybody sees the marks of the moment
-    late = jnp.where(moment.number > 0, with_.marks(moment.late), now)
-    views = with_.rules.views(now, late)
-    return now, jnp.concatenate([now[None], views])
+def _moved(with_: Trading, state: State, span: Span) -> State:
+    """Return the state with every column at the place of its next look.
+
+    One at which nobody acted is done with its step; so is one at which somebody did, if nobody is
+    due there any more.
+    """
+    clock, at = state.clock, next_places(state.watch)
+    looks = at >= 0
+    stays = looks & (at == clock.place)
+    seen = jnp.cumsum(span.looks, dtype=jnp.int32)
+    before = jnp.concatenate([jnp.zeros((1,), jnp.int32), seen])
+    passed = before[jnp.maximum(at, 0)] - before[clock.place + 1]
+    skips = (looks & ~stays & (passed > 0)).astype(jnp.int32)
+    moved = looks & ~stays
+    # after the last round nobody looks any more: it is only counted who might have
+    ended = stays & (clock.round >= with_.rules.rounds)
+    market = state.market
+    if with_.rules.delay:
+        market = market._replace(history=_remembered(with_, market, span, at, moved))
+    return state._replace(
+        market=market,
+        clock=clock._replace(
+            place=jnp.where(looks, at, clock.place),
+            at=at,
+            round=jnp.where(moved, 0, clock.round),
+            acted=jnp.where(moved, False, clock.acted),
+            controlled=jnp.where(moved, span.first + at == 0, clock.controlled),
+            looks=clock.looks + (looks & ~ended).astype(jnp.int32) + skips,
+        ),
+    )
 
 
-def obey_controls(
-    with_: Trading, state: State, moment: Moment, lists: Lists
-) -> tuple[State, Lists]:
-    """Top pools up from their accounts' reserves, then stop positions out, in one batch."""
-    holdings = with_.holdings
-    state = _watched(with_, state, moment)
-    now = with_.marks(state.market.log_marks(with_.rules))
-    doubts = Acting(*doubtful(state.watch, holdings, now[None], lists.doubts.slots))
-    stopping = lists.acting
+def _remembered(
+    with_: Trading,
+    market: Market,
+    span: Span,
+    at: jax.Array,
+    moved: jax.Array,
+) -> jax.Array:
+    """Return the flow at the ends of the ``delay`` steps before the places that are reached.
+
+    Since the last batch flow only decayed; what was before it was written down when its step was
+    reached. Before the start stands the flow at the end of step 0.
+    """
+    delay = with_.rules.delay
+    number = span.first + at
+
+    def at_row(row: jax.Array, flow: jax.Array) -> jax.Array:
+        step = number - 1 - (number - 1 - row) % delay
+        counted = jnp.maximum(step, 0)
+        new = moved & (counted >= market.since)
+        age = jnp.where(new, counted - market.since, 0)
+        decayed = market.lasting + market.passing * with_.fading[age][None]
+        return jnp.where(new[None], decayed, flow)
+
+    rows = jnp.arange(delay, dtype=jnp.int32)
+    return jax.vmap(at_row)(rows, market.history)
+
+
+def _judged_again(with_: Trading, state: State, span: Span, lists: Lists) -> State:
+    """Return the state with it known when the pairs that were due are due next."""
+
+    def again(watch: Watch, numbers: jax.Array, valid: jax.Array) -> Watch:
+        slots, _, _ = listed(state, lists.due, numbers, valid)
+        clock = state.clock
+        return refresh(watch, with_.book(state), span, clock.floor, clock.at, slots)
+
+    chunk = exact_chunk(with_.holdings)
+    return state._replace(watch=each_chunk(lists.due.length, chunk, again, state.watch))
+
+
+# --- controls -------------------------------------------------------------------------------------
+
+
+def obey_controls(with_: Trading, state: State, span: Span, lists: Lists) -> tuple[State, Lists]:
+    """Top pools up from their accounts' reserves, then stop positions out, in one batch.
+
+    In columns that have come to a new step. Then rounds begin there.
+    """
+    holdings, clock = with_.holdings, state.clock
+    obeys = (clock.at >= 0) & ~clock.controlled
+    at = jnp.where(obeys, clock.at, -2)
+    lists = lists._replace(due=Acting(*due_now(state.watch, at, lists.due.slots)))
     if holdings.has_top_ups:
-        state = _top_up(with_, state, doubts, now)
+        state, lists = _top_up(with_, state, span, lists)
     if holdings.has_stops:
-        state, stopping = _stop_out(with_, state, doubts, now, lists.acting)
+        state, lists = _stop_out(with_, state, span, lists)
         state = only_if(
-            stopping.length > 0,
-            lambda state: trade(with_, state, stopping, jnp.zeros_like(with_.rules.fee)),
+            lists.acting.length > 0,
+            lambda state: trade(
+                with_,
+                state,
+                span,
+                lists.acting,
+                jnp.zeros_like(with_.rules.fee),
+                jnp.zeros_like(obeys),
+            ),
             state,
         )
-    return state, Lists(doubts, stopping)
+    # the step's first look is still to come
+    clock = state.clock
+    clock = clock._replace(acted=clock.acted | obeys, controlled=clock.controlled | obeys)
+    state = _judged_again(with_, state._replace(clock=clock), span, lists)
+    state = _watched(with_, state, span)
+    # where nobody is due any more nobody need look
+    here = next_places(state.watch) == state.clock.at
+    clock = state.clock._replace(at=jnp.where(here, state.clock.at, -2))
+    return state._replace(clock=clock), lists
 
 
-def _listed(
-    with_: Trading, state: State, doubts: Acting, numbers: jax.Array, valid: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Return places, pools and columns of doubtful pairs; a column beyond the end is no pair."""
-    slots = doubts.slots[numbers]
-    pool, column = state.watch.pool[slots], state.watch.column[slots]
-    return slots, pool, jnp.where(valid, column, jnp.iinfo(jnp.int32).max)
-
-
-def _top_up(with_: Trading, state: State, doubts: Acting, now: jax.Array) -> State:
+def _top_up(with_: Trading, state: State, span: Span, lists: Lists) -> tuple[State, Lists]:
     """Draw from reserves; an account's pools draw in file order, while there is something left."""
-    holdings, rules = with_.holdings, with_.rules
-    columns = now.shape[1]
+    holdings, columns = with_.holdings, state.ledger.fund.shape[0]
 
-    def ask(needs: jax.Array, numbers: jax.Array, valid: jax.Array) -> jax.Array:
-        _, pool, column = _listed(with_, state, doubts, numbers, valid)
-        here = jnp.minimum(column, columns - 1)[None]
-        some = gather(holdings, state.ledger, pool, here[0])
-        at = judge(some, now[some.asset, here], now[some.coin_asset, here], rules.tables)
+    def ask(
+        carry: tuple[jax.Array, jax.Array], numbers: jax.Array, valid: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        money, anybody = carry
+        _, pool, column = listed(state, lists.due, numbers, valid)
+        _, at = _judged(with_, state, span, pool, jnp.minimum(column, columns - 1))
         asks = margin_call(at.equity, at.total_required, at.total_notional, holdings.trigger[pool])
         target = holdings.target[pool]
         # an account that states no top-up has an infinite target
-        asks = asks & jnp.isfinite(target)
-        need = jnp.where(asks, at.total_required / target - at.equity, 0)
-        return needs.at[pool, column].set(jnp.maximum(need, 0), mode="drop")
+        asks = asks & jnp.isfinite(target) & valid
+        need = jnp.maximum(jnp.where(asks, at.total_required / target - at.equity, 0), 0)
+        return money.at[numbers].set(need, mode="drop"), anybody | (need > 0).any()
 
-    needs = each_chunk(doubts.length, exact_chunk(holdings), ask, jnp.zeros_like(state.ledger.cash))
+    chunk = exact_chunk(holdings)
+    start = (lists.money, jnp.zeros((), bool))
+    money, anybody = each_chunk(lists.due.length, chunk, ask, start)
 
     def draw(ledger: Ledger) -> Ledger:
+        def note(needs: jax.Array, numbers: jax.Array, valid: jax.Array) -> jax.Array:
+            _, pool, column = listed(state, lists.due, numbers, valid)
+            return needs.at[pool, column].set(money[numbers], mode="drop")
+
+        needs = each_chunk(lists.due.length, chunk, note, jnp.zeros_like(ledger.cash))
+
         def next_sibling(
             carry: tuple[jax.Array, jax.Array], pools: jax.Array
         ) -> tuple[tuple[jax.Array, jax.Array], None]:
@@ -181,24 +288,21 @@ def _top_up(with_: Trading, state: State, doubts: Acting, now: jax.Array) -> Sta
         (cash, reserve), _ = jax.lax.scan(next_sibling, start, holdings.siblings)
         return ledger._replace(cash=cash, reserve=reserve)
 
-    ledger = only_if((needs > 0).any(), draw, state.ledger)
-    return state._replace(ledger=ledger)
+    ledger = only_if(anybody, draw, state.ledger)
+    return state._replace(ledger=ledger), lists._replace(money=money)
 
 
-def _stop_out(
-    with_: Trading, state: State, doubts: Acting, now: jax.Array, buffer: Acting
-) -> tuple[State, Acting]:
+def _stop_out(with_: Trading, state: State, span: Span, lists: Lists) -> tuple[State, Lists]:
     """Choose whole the positions whose marks are at or beyond their stops."""
-    holdings = with_.holdings
-    columns = now.shape[1]
+    holdings, columns = with_.holdings, state.ledger.fund.shape[0]
 
     def fire(carry: _Firing, numbers: jax.Array, valid: jax.Array) -> _Firing:
         ledger, acting = carry
-        slots, pool, column = _listed(with_, state, doubts, numbers, valid)
-        here = jnp.minimum(column, columns - 1)[None]
+        slots, pool, column = listed(state, lists.due, numbers, valid)
+        here = jnp.minimum(column, columns - 1)
         rows = holdings.rows[:, pool]
-        quantity = ledger.quantity[rows, here]
-        mark = now[holdings.asset[rows], here]
+        quantity = ledger.quantity[rows, here[None]]
+        mark = with_.marks_of(state, span, holdings.asset[rows], here)
         fires = jnp.sign(quantity) * (holdings.stop[rows] - mark) >= 0
         chosen = jnp.where(fires & (quantity != 0), jnp.abs(quantity), 0)
         acting = _append(acting, slots, (chosen > 0).any(axis=0) & valid)
@@ -207,9 +311,19 @@ def _stop_out(
             chosen=noted, sold=_sell_nothing(holdings, ledger, pool, column)
         ), acting
 
-    none = Acting(buffer.slots, jnp.zeros((), jnp.int32))
-    ledger, acting = each_chunk(doubts.length, exact_chunk(holdings), fire, (state.ledger, none))
-    return state._replace(ledger=ledger), acting
+    none = Acting(lists.acting.slots, jnp.zeros((), jnp.int32))
+    ledger, acting = each_chunk(lists.due.length, exact_chunk(holdings), fire, (state.ledger, none))
+    return state._replace(ledger=ledger), lists._replace(acting=acting)
+
+
+def _judged(
+    with_: Trading, state: State, span: Span, pool: jax.Array, column: jax.Array
+) -> tuple[Some, Judged]:
+    """Return (pairs,) pools in (pairs,) columns at the marks of the moment."""
+    some = gather(with_.holdings, state.ledger, pool, column)
+    mark = with_.marks_of(state, span, some.asset, column)
+    coin_mark = with_.marks_of(state, span, some.coin_asset, column)
+    return some, judge(some, mark, coin_mark, with_.rules.tables)
 
 
 def _sell_nothing(
@@ -228,61 +342,7 @@ def _append(acting: Acting, slots: jax.Array, which: jax.Array) -> Acting:
     )
 
 
-def liquidate(with_: Trading, state: State, moment: Moment, lists: Lists) -> tuple[State, Lists]:
-    """Run the rounds of a step; the first look happens in any case."""
-
-    def going_on(round_: _Round) -> jax.Array:
-        return round_.going & (round_.number < with_.rules.rounds)
-
-    def one_round(round_: _Round) -> _Round:
-        state = _watched(with_, round_.state, moment)
-        now, views = _seen(with_, state.market, moment)
-        lists = round_.lists
-        doubts = Acting(*doubtful(state.watch, with_.holdings, views, lists.doubts.slots))
-        first = round_.number == 0
-        state, acting, short, pressed = _decide(
-            with_, state, doubts, lists.acting, now, views, moment.number, first
-        )
-        state = _deleverage(with_, state, short, now)
-        state = only_if(
-            acting.length > 0, lambda state: trade(with_, state, acting, with_.rules.fee), state
-        )
-        going = acting.length > 0
-        return _Round(round_.number + 1, going, pressed, state, Lists(doubts, acting))
-
-    zero = jnp.zeros((), jnp.int32)
-    calm = jnp.zeros(state.ledger.fund.shape, bool)
-    start = _Round(zero, jnp.ones((), bool), calm, state, lists)
-    end = jax.lax.while_loop(going_on, one_round, start)
-    return _count_exhausted(with_, end, moment)
-
-
-def _count_exhausted(with_: Trading, end: _Round, moment: Moment) -> tuple[State, Lists]:
-    """Count the paths on which a pool is in breach, or selling coins, after the last round."""
-    ran_out = end.going & (end.number == with_.rules.rounds)
-
-    def look_again(carry: tuple[State, Lists]) -> tuple[State, Lists]:
-        state, lists = carry
-        none, chunk = jnp.zeros_like(end.pressed), exact_chunk(with_.holdings)
-        state = _watched(with_, state, moment)
-        now = with_.marks(state.market.log_marks(with_.rules))
-        doubts = Acting(*doubtful(state.watch, with_.holdings, now[None], lists.doubts.slots))
-
-        def ask(left: jax.Array, numbers: jax.Array, valid: jax.Array) -> jax.Array:
-            _, pool, column = _listed(with_, state, doubts, numbers, valid)
-            here = jnp.minimum(column, now.shape[1] - 1)[None]
-            some = gather(with_.holdings, state.ledger, pool, here[0])
-            at = judge(some, now[some.asset, here], now[some.coin_asset, here], with_.rules.tables)
-            broken = in_breach(at.equity, at.total_required, at.total_notional, with_.tolerance)
-            sells = _sells_for_more_than_rounding(with_.holdings, some, pool)
-            return left.at[column].max(broken | sells, mode="drop")
-
-        left = each_chunk(doubts.length, chunk, ask, none)
-        counted = state.tally.rounds_exhausted + (left & end.pressed).astype(jnp.int32)
-        state = state._replace(tally=state.tally._replace(rounds_exhausted=counted))
-        return state, Lists(doubts, lists.acting)
-
-    return only_if(ran_out, look_again, (end.state, end.lists))
+# --- rounds ---------------------------------------------------------------------------------------
 
 
 def _sells(some: Some) -> jax.Array:
@@ -321,18 +381,34 @@ def _plan(with_: Trading, pool: Judged, own: jax.Array) -> jax.Array:
 
 
 def _choose(
-    with_: Trading, some: Some, truth: Judged, broken: jax.Array, views: jax.Array, here: jax.Array
+    with_: Trading,
+    state: State,
+    span: Span,
+    some: Some,
+    truth: Judged,
+    broken: jax.Array,
+    column: jax.Array,
 ) -> _Decided:
     """Let every decider judge the pairs on its own view."""
-    rules, variants = with_.rules, len(with_.rules.variants)
+    rules = with_.rules
     all_own = jnp.ones(some.asset.shape, bool)
     if rules.is_prompt:
         chosen = _plan(with_, truth, all_own)
         nobody = jnp.zeros(broken.shape, jnp.int32)
         acts = (chosen > 0).any(axis=0)
         return _Decided(chosen, acts, nobody, jnp.zeros_like(some.cash), _largest_loser(truth))
-    own = rules.own()
-    variant = here[0] // (views.shape[2] // variants)
+    own, is_late = rules.own(), rules.late()
+    variant = column // span.low.shape[1]
+
+    def now(asset: jax.Array) -> jax.Array:
+        return with_.marks_of(state, span, asset, column)
+
+    def late(asset: jax.Array) -> jax.Array:
+        return with_.late_marks_of(state, span, asset, column) if rules.delay else now(asset)
+
+    def view(decider: int, asset: jax.Array) -> jax.Array:
+        return jnp.where(is_late[decider][asset, variant[None]], late(asset), now(asset))
+
     decided = _Decided(
         jnp.zeros_like(truth.size),
         jnp.zeros_like(broken),
@@ -340,9 +416,9 @@ def _choose(
         jnp.zeros_like(some.cash),
         jnp.zeros(broken.shape, jnp.int32),
     )
-    for decider in range(views.shape[0] - 1):
-        view = views[decider + 1]
-        seen = judge(some, view[some.asset, here], view[some.coin_asset, here], rules.tables)
+    for decider in range(rules.deciders):
+        mark, coin_mark = view(decider, some.asset), view(decider, some.coin_asset)
+        seen = judge(some, mark, coin_mark, rules.tables)
         part = _plan(with_, seen, own[decider][some.asset, variant[None]])
         acts = (part > 0).any(axis=0)
         decided = _Decided(
@@ -364,87 +440,87 @@ def _largest_loser(pool: Judged) -> jax.Array:
     return jnp.argmin(jnp.where(pool.is_open, pool.profit, jnp.inf), axis=0).astype(jnp.int32)
 
 
-_Firing: TypeAlias = tuple[Ledger, Acting]
-_Deciding: TypeAlias = tuple[Ledger, Fates, Tally, Acting, jax.Array, jax.Array]
-
-
 def _decide(
-    with_: Trading,
-    state: State,
-    doubts: Acting,
-    buffer: Acting,
-    now: jax.Array,
-    views: jax.Array,
-    number: jax.Array,
-    first: jax.Array,
-) -> tuple[State, Acting, jax.Array, jax.Array]:
-    """Judge the doubtful pairs; note what is to be closed and sold, and what has happened.
+    with_: Trading, state: State, span: Span, lists: Lists
+) -> tuple[State, Lists, jax.Array]:
+    """Judge the pairs that are due; note what is to be closed and sold, and what has happened.
 
     Returns
     -------
-    The state, the acting pairs, and (pools, columns) what chosen pools are short of where their net
-    worth is negative, of no size unless the venue deleverages; and (columns,) whether somebody acts
-    or sells coins for more than a rounding error.
+    The state; the lists with the acting pairs and what chosen pools are short of where their net
+    worth is negative; and (columns,) whether anybody acts.
     """
     holdings, rules = with_.holdings, with_.rules
-    columns = now.shape[1]
-    old = state.ledger.acted_on
-    shape = state.ledger.cash.shape if rules.backstop.deleverages else (0, 1)
+    clock, columns = state.clock, state.ledger.fund.shape[0]
 
     def judge_some(carry: _Deciding, numbers: jax.Array, valid: jax.Array) -> _Deciding:
-        ledger, fates, tally, acting, short, pressed = carry
-        slots, pool, column = _listed(with_, state, doubts, numbers, valid)
-        here = jnp.minimum(column, columns - 1)[None]
-        some = gather(holdings, ledger._replace(acted_on=old), pool, here[0])
-        truth = judge(some, now[some.asset, here], now[some.coin_asset, here], rules.tables)
+        ledger, fates, tally, acting, money, acted, pressed, left = carry
+        slots, pool, column = listed(state, lists.due, numbers, valid)
+        here = jnp.minimum(column, columns - 1)
+        first, ended = clock.round[here] == 0, clock.round[here] >= rules.rounds
+        some, truth = _judged(with_, state._replace(ledger=ledger), span, pool, here)
+        going_on = jnp.zeros(pool.shape, bool)
+        if rules.amount.uses_base:
+            going_on = ledger.acted_on[pool, here] == clock.looks[here] - 1
+            base = jnp.where(going_on[None], some.base, jnp.abs(some.quantity))
+            some, truth = some._replace(base=base), truth._replace(base=base)
         broken = in_breach(
             truth.equity, truth.total_required, truth.total_notional, with_.tolerance
         )
-        decided = _choose(with_, some, truth, broken, views, here)
-        sells = _sells(some)
+        decided = _choose(with_, state, span, some, truth, broken, here)
+        acts, sells = decided.acts & ~ended, _sells(some) & ~ended
+        presses = decided.acts | _sells_for_more_than_rounding(holdings, some, pool)
+        remains = broken | _sells_for_more_than_rounding(holdings, some, pool)
         rows, coin_rows = holdings.rows[:, pool], holdings.coin_rows[:, pool]
         to = column[None]
+        coin_mark = with_.marks_of(state, span, some.coin_asset, here)
         ledger = ledger._replace(
             chosen=ledger.chosen.at[rows, to].set(decided.chosen, mode="drop"),
             sold=ledger.sold.at[coin_rows, to].set(
-                jnp.where(sells[None], _coins_to_sell(some, now[some.coin_asset, here]), 0),
-                mode="drop",
+                jnp.where(sells[None], _coins_to_sell(some, coin_mark), 0), mode="drop"
             ),
         )
         if rules.amount.uses_base:
-            going_on = decided.acts | (old[pool, here[0]] & broken)
+            goes_on = acts | (going_on & broken)
+            stamp = jnp.where(goes_on, clock.looks[here], -1)
+            # who is only counted after the last round goes on as before
+            kept = jnp.where(ended, columns, column)
             ledger = ledger._replace(
-                base=ledger.base.at[rows, to].set(some.base, mode="drop"),
-                acted_on=ledger.acted_on.at[pool, column].set(going_on, mode="drop"),
+                base=ledger.base.at[rows, kept[None]].set(some.base, mode="drop"),
+                acted_on=ledger.acted_on.at[pool, kept].set(stamp, mode="drop"),
             )
         if rules.backstop.deleverages:
-            worth = jnp.where(decided.acts, jnp.maximum(-truth.net_worth, 0), 0)
-            short = short.at[pool, column].set(worth, mode="drop")
-        fates = _note(with_, state, fates, pool, column, truth, decided, now, number, first)
-        count = first & broken & ~decided.acts
+            short = jnp.where(acts, jnp.maximum(-truth.net_worth, 0), 0)
+            money = money.at[numbers].set(short, mode="drop")
+        noted = decided._replace(acts=acts)
+        fates = _note(with_, state, span, fates, pool, column, truth, noted, first)
+        late = first & broken & ~acts
+        falsely = jnp.where(ended, 0, decided.falsely)
+        over = jnp.where(ended, 0, decided.over)
         tally = tally._replace(
-            false_liquidations=tally.false_liquidations.at[column].add(
-                decided.falsely, mode="drop"
-            ),
-            over_closed=tally.over_closed.at[column].add(decided.over, mode="drop"),
-            late_steps=tally.late_steps.at[column].add(count.astype(jnp.int32), mode="drop"),
+            false_liquidations=tally.false_liquidations.at[column].add(falsely, mode="drop"),
+            over_closed=tally.over_closed.at[column].add(over, mode="drop"),
+            late_steps=tally.late_steps.at[column].add(late.astype(jnp.int32), mode="drop"),
         )
-        acting = _append(acting, slots, (decided.acts | sells) & valid)
-        presses = decided.acts | _sells_for_more_than_rounding(holdings, some, pool)
+        acting = _append(acting, slots, (acts | sells) & valid)
+        acted = acted.at[column].max(acts | sells, mode="drop")
         pressed = pressed.at[column].max(presses, mode="drop")
-        return ledger, fates, tally, acting, short, pressed
+        left = left.at[column].max(remains & ended, mode="drop")
+        return ledger, fates, tally, acting, money, acted, pressed, left
 
-    ledger = state.ledger
-    if rules.amount.uses_base:
-        # who is not even doubtful is not in breach, and nobody acts on it: its liquidation ended
-        ledger = ledger._replace(acted_on=jnp.zeros_like(ledger.acted_on))
-    none = Acting(buffer.slots, jnp.zeros((), jnp.int32))
-    calm = jnp.zeros(ledger.fund.shape, bool)
-    start = (ledger, state.fates, state.tally, none, jnp.zeros(shape, now.dtype), calm)
-    ledger, fates, tally, acting, short, pressed = each_chunk(
-        doubts.length, exact_chunk(holdings), judge_some, start
+    none = Acting(lists.acting.slots, jnp.zeros((), jnp.int32))
+    calm = jnp.zeros((columns,), bool)
+    start = (state.ledger, state.fates, state.tally, none, lists.money, calm, calm, calm)
+    ledger, fates, tally, acting, money, acted, pressed, left = each_chunk(
+        lists.due.length, exact_chunk(holdings), judge_some, start
     )
-    return state._replace(ledger=ledger, fates=fates, tally=tally), acting, short, pressed
+    ran_out = (left & clock.pressed).astype(jnp.int32)
+    tally = tally._replace(rounds_exhausted=tally.rounds_exhausted + ran_out)
+    pressed = jnp.where(clock.at >= 0, pressed, clock.pressed)
+    state = state._replace(
+        ledger=ledger, fates=fates, tally=tally, clock=clock._replace(pressed=pressed)
+    )
+    return state, lists._replace(acting=acting, money=money), acted
 
 
 def _coins_to_sell(some: Some, mark: jax.Array) -> jax.Array:
@@ -460,18 +536,17 @@ def _coins_to_sell(some: Some, mark: jax.Array) -> jax.Array:
 def _note(
     with_: Trading,
     state: State,
+    span: Span,
     fates: Fates,
     pool: jax.Array,
     column: jax.Array,
     truth: Judged,
     decided: _Decided,
-    now: jax.Array,
-    number: jax.Array,
     first: jax.Array,
 ) -> Fates:
     """Write down what a look tells about some pools."""
-    holdings, rules = with_.holdings, with_.rules
-    here = jnp.minimum(column, now.shape[1] - 1)
+    holdings, rules, clock = with_.holdings, with_.rules, state.clock
+    here = jnp.minimum(column, clock.at.shape[0] - 1)
     begins = decided.acts & (fates.step[pool, here] < 0)
     newly = jnp.where(begins, pool, holdings.pools)
     rows = holdings.rows[:, pool]
@@ -480,8 +555,9 @@ def _note(
         truth.equity, truth.total_required, truth.total_notional, rules.warning
     )
     stressed = truth.total_required > rules.warning * truth.equity
-    healthy = looks_healthy(holdings, rows, now[holdings.asset[rows], here[None]], rules)
+    healthy = looks_healthy(holdings, rows, truth.mark, rules)
     hides = first & stressed & healthy & ~holdings.is_isolated[pool] & (truth.total_notional > 0)
+    number = span.first + clock.at[here]
     fates = fates._replace(
         step=fates.step.at[newly, column].set(number, mode="drop"),
         loser=fates.loser.at[newly, column].set(loser, mode="drop"),
@@ -491,9 +567,9 @@ def _note(
         hidden=fates.hidden.at[jnp.where(hides, pool, holdings.pools), column].add(1, mode="drop"),
     )
     if holdings.groups:
-        paths = state.market.depth.shape[1]
+        paths = span.low.shape[1]
         charged = jnp.where(begins & (column < paths), pool, holdings.pools)
-        charge = _charge(state.market, truth, here)
+        charge = _charge(with_, state, span, truth, here)
         fates = fates._replace(charge=fates.charge.at[charged, :, column].set(charge, mode="drop"))
     if with_.everyone:
         looked = first & (truth.total_notional > 0)
@@ -504,29 +580,62 @@ def _note(
     return fates
 
 
-def _charge(market: Market, truth: Judged, here: jax.Array) -> jax.Array:
+def _charge(
+    with_: Trading, state: State, span: Span, truth: Judged, column: jax.Array
+) -> jax.Array:
     """Return (pairs, groups) shares of each group in the forced flow of what a pool loses on."""
-    by_group = jnp.abs(market.by_group.sum(axis=0))
+    market = state.market
+    path = (column % span.low.shape[1])[None]
+    age = span.first + state.clock.at[column] - market.since[column]
+    lasting, passing = (of[:, truth.asset, path] for of in market.by_group)
+    by_group = jnp.abs(lasting + passing * with_.fading[age][None, None])
     total = by_group.sum(axis=0)
     share = by_group / jnp.where(total > 0, total, 1)[None]
     loss = jnp.maximum(-truth.profit, 0)
     weight = loss / jnp.where(loss.sum(axis=0) > 0, loss.sum(axis=0), 1)[None]
-    return jnp.moveaxis((share[:, truth.asset, here[None]] * weight[None]).sum(axis=1), 0, 1)
+    return jnp.moveaxis((share * weight[None]).sum(axis=1), 0, 1)
 
 
-def _deleverage(with_: Trading, state: State, short: jax.Array, now: jax.Array) -> State:
-    """Let the backstop close positions of bankrupt pools against winners, before the market."""
-    backstop = with_.rules.backstop
+def _deleverage(with_: Trading, state: State, span: Span, lists: Lists) -> tuple[State, jax.Array]:
+    """Let the backstop close positions of bankrupt pools against winners, before the market.
+
+    Returns the state and (columns,) where it may have. It does where the fund cannot promise to pay
+    what pools are short of: only there the venue asks for it.
+    """
+    backstop, columns = with_.rules.backstop, state.ledger.fund.shape[0]
+    nowhere = jnp.zeros((columns,), bool)
     if not backstop.deleverages:
-        return state
+        return state, nowhere
+    chunk = exact_chunk(with_.holdings)
+
+    def add(owed: jax.Array, numbers: jax.Array, valid: jax.Array) -> jax.Array:
+        _, _, column = listed(state, lists.due, numbers, valid)
+        return owed.at[column].add(lists.money[numbers], mode="drop")
+
+    owed = each_chunk(lists.due.length, chunk, add, jnp.zeros_like(state.ledger.fund))
+    # promises are summed in another order: a hair less than the fund may be more
+    short_of = owed * (1 + 1e-4) > jnp.maximum(state.ledger.fund, 0)
+    asks = (owed > 0) & short_of
 
     def deleverage(state: State) -> State:
+        def note(short: jax.Array, numbers: jax.Array, valid: jax.Array) -> jax.Array:
+            _, pool, column = listed(state, lists.due, numbers, valid)
+            asked = asks[jnp.minimum(column, columns - 1)]
+            worth = jnp.where(asked, lists.money[numbers], 0)
+            return short.at[pool, column].set(worth, mode="drop")
+
+        nothing = jnp.zeros_like(state.ledger.cash)
+        short = each_chunk(lists.due.length, chunk, note, nothing)
+        now = with_.marks(state.market, span, jnp.maximum(state.clock.at, 0))
         ledger, notional = backstop.deleverage(
             with_.holdings, state.ledger, short, now, with_.rules.tables, with_.tolerance
         )
         tally = state.tally._replace(deleveraged=state.tally.deleveraged + notional)
-        # takers need not be listed, and all must be settled
-        watch = state.watch._replace(stale=jnp.ones((), bool))
+        # takers need not be listed
+        watch = state.watch
+        taken = (ledger.cash != state.ledger.cash) & (watch.touched == AS_LOADED)
+        touched = jnp.where(taken, TRADED, watch.touched).astype(jnp.int8)
+        watch = watch._replace(stale=watch.stale | asks, touched=touched)
         return state._replace(ledger=ledger, tally=tally, watch=watch)
 
-    return only_if((short > 0).any(), deleverage, state)
+    return only_if(asks.any(), deleverage, state), asks

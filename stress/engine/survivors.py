@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
 import jax
@@ -15,6 +16,10 @@ from stress.engine.till import Till
 
 __all__ = ["Doubt", "Exact", "each_survivor"]
 
+Doubt: TypeAlias = Callable[[jax.Array, Panel, jax.Array], jax.Array]
+"""``(pools, panel, paths) -> doubts``: indices of (pairs,) pools, the panel of one pool a pair, the
+pairs' paths; (2, pairs, blocks) whether each may be in breach, and called, in each block."""
+
 _Legs: TypeAlias = tuple[jax.Array, Fate, Till]
 _Blocks: TypeAlias = tuple[Fate, jax.Array, jax.Array]
 
@@ -23,17 +28,6 @@ _TOGETHER = 1024
 _BUDGET = 1 << 14
 """(pair, step) evaluations at once: about what stays in a core's second-level cache."""
 _FEWEST = 64
-
-
-class Doubt(Protocol):
-    """Bounds pairs in every block of a leg."""
-
-    def __call__(self, pools: jax.Array, panel: Panel, paths: jax.Array) -> jax.Array:
-        """Return (2, pairs, blocks) whether pairs may be in breach, and called, in each block.
-
-        ``pools`` are their pools' indices, ``panel`` holds one pool a pair, ``paths`` (pairs,).
-        """
-        ...
 
 
 class Exact(Protocol):

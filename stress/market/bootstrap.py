@@ -94,21 +94,21 @@ class BlockBootstrap:
     def init(self, paths: jax.Array) -> InBar:
         """Return the state at time 0."""
         zeros = jnp.zeros(paths.shape, jnp.int32)
-        return InBar(zeros, zeros, jnp.zeros((self.assets, *paths.shape), self.returns.dtype))
+        nothing = jnp.zeros((self.assets, *paths.shape), self.returns.dtype)
+        return InBar(zeros, zeros, nothing, nothing)
 
     def step(self, state: InBar, normals: jax.Array, keys: jax.Array) -> tuple[InBar, jax.Array]:
         """Return the state and the (assets, paths) log return of one step."""
 
-        def begin() -> tuple[jax.Array, jax.Array]:
+        def begin() -> tuple[jax.Array, ...]:
             row = self.draw.next(state.row, state.step[0] == 0, keys)
-            return row, rows_at(self.returns, row)
+            return row, rows_at(self.returns, row), rows_at(self.deviation, row)
 
-        row, left = self.bar.begins(state.step, begin, (state.row, state.left))
-        deviation = rows_at(self.deviation, row)
+        row, left, deviation = self.bar.begins(state.step, begin, state[1:])
         log_return = self.bar.walk(state.step, left, deviation, normals)
-        return InBar(state.step + 1, row, left - log_return), log_return
+        return InBar(state.step + 1, row, left - log_return, deviation), log_return
 
     def inside(self, state: InBar) -> Inside:
         """Return what the step was like inside: the bar's own variance, no jump."""
-        root = self.bar.covariance_root(rows_at(self.deviation, state.row))
+        root = self.bar.covariance_root(state.deviation)
         return Inside(root, jnp.zeros((self.assets, 1), root.dtype))

@@ -122,7 +122,7 @@ class FilteredHistorical:
         zeros = jnp.zeros(paths.shape, jnp.int32)
         nothing = jnp.zeros((self.assets, *paths.shape), self.residuals.dtype)
         start = jnp.broadcast_to(self.initial[:, None], nothing.shape)
-        return Filtered(InBar(zeros, zeros, nothing), start, nothing)
+        return Filtered(InBar(zeros, zeros, nothing, nothing), start, nothing)
 
     def step(
         self, state: Filtered, normals: jax.Array, keys: jax.Array
@@ -135,12 +135,13 @@ class FilteredHistorical:
             row = self.draw.next(place.row, is_first, keys)
             variance = jnp.where(is_first, state.variance, self._next_variance(state))
             residual = jnp.sqrt(variance) * rows_at(self.residuals, row)
-            return row, self.mean[:, None] + residual, variance, residual
+            left = self.mean[:, None] + residual
+            return row, left, self._deviation(variance), variance, residual
 
-        old = (place.row, place.left, state.variance, state.residual)
-        row, left, variance, residual = self.bar.begins(place.step, begin, old)
-        log_return = self.bar.walk(place.step, left, self._deviation(variance), normals)
-        place = InBar(place.step + 1, row, left - log_return)
+        old = (*place[1:], state.variance, state.residual)
+        row, left, deviation, variance, residual = self.bar.begins(place.step, begin, old)
+        log_return = self.bar.walk(place.step, left, deviation, normals)
+        place = InBar(place.step + 1, row, left - log_return, deviation)
         return Filtered(place, variance, residual), log_return
 
     def inside(self, state: Filtered) -> Inside:

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stress.market import Inside
-from stress.market.gbm import log_drift, symmetric_root
+from stress.market.gbm import log_drift, matrix_product, symmetric_root
 from stress.market.mixing import Mixing
 from stress.pytree import register_part
 from stress.types import Floats, Precision
@@ -170,8 +170,7 @@ class Garch:
             lambda: self._next(state, keys),
             lambda: state,
         )
-        # "highest": a GPU's reduced-precision matrix units must not change a liquidation
-        shock = state.deviation * jnp.matmul(self.root, normals, precision="highest")
+        shock = state.deviation * matrix_product(self.root, normals)
         after = state._replace(step=state.step + 1, earned=state.earned + shock)
         return after, self.mean[:, None] + shock
 

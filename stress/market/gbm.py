@@ -17,7 +17,11 @@ import numpy as np
 from stress.pytree import register_part
 from stress.types import Floats, Precision
 
-__all__ = ["GeometricBrownianMotion", "log_drift", "symmetric_root"]
+__all__ = ["GeometricBrownianMotion", "log_drift", "matrix_product", "symmetric_root"]
+
+_FEW = 32
+"""Most columns of a matrix whose products are summed one after the other; with more a library's
+product is faster."""
 
 
 @register_part
@@ -78,8 +82,7 @@ class GeometricBrownianMotion:
         self, state: tuple[()], normals: jax.Array, keys: jax.Array
     ) -> tuple[tuple[()], jax.Array]:
         """Return the state and the (assets, paths) log return of one step."""
-        # "highest": a GPU's reduced-precision matrix units must not change a liquidation
-        shock = jnp.matmul(self.covariance_root, normals, precision="highest")
+        shock = matrix_product(self.covariance_root, normals)
         return state, self.mean[:, None] + shock
 
 
@@ -89,6 +92,22 @@ def log_drift(volatility: Floats, drift: Floats, years: float) -> Floats:
     What every model but ``jump-diffusion``, which compensates its jumps, has for a mean.
     """
     return (drift - volatility**2 / 2) * years
+
+
+def matrix_product(matrix: jax.Array, columns: jax.Array) -> jax.Array:
+    """Return (rows, columns) the product of a matrix and columns, in full precision.
+
+    Products of up to 32 terms are summed from the first to the last. A library's product sums in an
+    order that depends on how many columns there are and where one stands among them; here a path's
+    digits do not know how many others are simulated with it.
+    """
+    if matrix.shape[1] > _FEW:
+        # "highest": a GPU's reduced-precision matrix units must not change a liquidation
+        return jnp.matmul(matrix, columns, precision="highest")
+    total = matrix[:, :1] * columns[:1]
+    for term in range(1, matrix.shape[1]):
+        total = total + matrix[:, term, None] * columns[term, None]
+    return total
 
 
 def symmetric_root(correlation: Floats) -> Floats:

@@ -78,27 +78,24 @@ class HistoricalWindows:
     def init(self, paths: jax.Array) -> InBar:
         """Return the state at time 0: before the first row of each path's window."""
         last = jnp.asarray(self.first.shape[0] - 1, paths.dtype)
-        return InBar(
-            jnp.zeros(paths.shape, jnp.int32),
-            self.first[jnp.minimum(paths, last)] - 1,
-            jnp.zeros((self.assets, *paths.shape), self.returns.dtype),
-        )
+        nothing = jnp.zeros((self.assets, *paths.shape), self.returns.dtype)
+        steps = jnp.zeros(paths.shape, jnp.int32)
+        return InBar(steps, self.first[jnp.minimum(paths, last)] - 1, nothing, nothing)
 
     def step(self, state: InBar, normals: jax.Array, keys: jax.Array) -> tuple[InBar, jax.Array]:
         """Return the state and the (assets, paths) log return of one step."""
 
-        def begin() -> tuple[jax.Array, jax.Array]:
+        def begin() -> tuple[jax.Array, ...]:
             row = state.row + 1
-            return row, rows_at(self.returns, row)
+            return row, rows_at(self.returns, row), rows_at(self.deviation, row)
 
-        row, left = self.bar.begins(state.step, begin, (state.row, state.left))
-        deviation = rows_at(self.deviation, row)
+        row, left, deviation = self.bar.begins(state.step, begin, state[1:])
         log_return = self.bar.walk(state.step, left, deviation, normals)
-        return InBar(state.step + 1, row, left - log_return), log_return
+        return InBar(state.step + 1, row, left - log_return, deviation), log_return
 
     def inside(self, state: InBar) -> Inside:
         """Return what the step was like inside: the bar's own variance, no jump."""
-        root = self.bar.covariance_root(rows_at(self.deviation, state.row))
+        root = self.bar.covariance_root(state.deviation)
         return Inside(root, jnp.zeros((self.assets, 1), root.dtype))
 
 

@@ -25,7 +25,7 @@ import numpy as np
 from scipy.special import pdtrc
 
 from stress.market import Inside
-from stress.market.gbm import symmetric_root
+from stress.market.gbm import matrix_product, symmetric_root
 from stress.market.mixing import fine_uniform
 from stress.pytree import register_part
 from stress.types import Floats, Precision
@@ -246,8 +246,7 @@ class JumpDiffusion:
         draw = jax.vmap(self._draw, out_axes=1)
         jumps = jax.lax.cond(begins, lambda: draw(keys), lambda: state[1:])
         state = Jumping(state.step + 1, *jumps)
-        # "highest": a GPU's reduced-precision matrix units must not change a liquidation
-        shock = jnp.matmul(self.covariance_root, normals, precision="highest")
+        shock = matrix_product(self.covariance_root, normals)
         return state, self.mean[:, None] + shock + self._jump(state)
 
     def inside(self, state: Jumping) -> Inside:
@@ -269,17 +268,22 @@ class JumpDiffusion:
     def _jump(self, state: Jumping) -> jax.Array:
         """Return the (assets, paths) jump at the end of the last step."""
         now = (state.step - 1) % self.bar_steps
+        process = jnp.where(state.when == now[None], state.process, -1)
         own = jnp.arange(1, self.assets + 1, dtype=jnp.int32)[:, None]
 
-        def add(total: jax.Array, slot: tuple[jax.Array, ...]) -> tuple[jax.Array, None]:
-            when, process, size = (each[None] for each in slot)
-            moved = jnp.where(process == own, size, 0)
-            moved = jnp.where(process == 0, self.exposure[:, None] * size, moved)
-            return total + jnp.where(when == now[None], moved, 0), None
+        def add(
+            total: tuple[jax.Array, jax.Array], slot: tuple[jax.Array, jax.Array]
+        ) -> tuple[tuple[jax.Array, jax.Array], None]:
+            process, size = (each[None] for each in slot)
+            of_all, alone = total
+            of_all = of_all + jnp.where(process == 0, size, 0)
+            return (of_all, alone + jnp.where(process == own, size, 0)), None
 
         # one after the other, so that the sum is the same whatever the number of paths
-        zero = jnp.zeros((self.assets, now.shape[0]), self.mean.dtype)
-        return jax.lax.scan(add, zero, state[1:], unroll=8)[0]
+        zero = jnp.zeros((1, now.shape[0]), self.mean.dtype)
+        nothing = jnp.zeros((self.assets, now.shape[0]), self.mean.dtype)
+        of_all, alone = jax.lax.scan(add, (zero, nothing), (process, state.size), unroll=8)[0]
+        return self.exposure[:, None] * of_all + alone
 
 
 def _diffusion(volatility: Floats, correlation: Floats, jumping: Floats) -> Floats:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stress.market import Inside, ModelSource, PriceModel, inside, knows_extremes
-from stress.market.gbm import symmetric_root
+from stress.market.gbm import matrix_product, symmetric_root
 from stress.pytree import register_part
 from stress.types import Floats, Integers, Precision
 
@@ -145,8 +145,7 @@ class Overlaid:
         if not self.laid.twists.shape[0]:
             return jnp.zeros_like(returns)
         twist = self._row(self.laid.twists, state, self.laid.twist)
-        # "highest": as for the model's own product
-        return jnp.matmul(twist, returns, precision="highest")
+        return matrix_product(twist, returns)
 
     def _row(self, table: jax.Array, state: _Along, index: jax.Array | None = None) -> jax.Array:
         """Return a table's row of the step that ended here; beyond the horizon the last."""

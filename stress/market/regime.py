@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stress.market import Inside
-from stress.market.gbm import log_drift, symmetric_root
+from stress.market.gbm import log_drift, matrix_product, symmetric_root
 from stress.pytree import register_part
 from stress.types import Floats, Precision
 
@@ -151,11 +151,10 @@ class RegimeSwitching:
             lambda: self._next(state.regime, keys),
             lambda: state.regime,
         )
-        # every regime's shock, of which one is kept: for a few regimes that is less than a root a
-        # path; "highest": a GPU's reduced-precision matrix units must not change a liquidation
-        shock = jnp.matmul(self.roots[0], normals, precision="highest")
+        # every regime's shock, of which one is kept: for a few regimes less than a root a path
+        shock = matrix_product(self.roots[0], normals)
         for number in range(1, self.roots.shape[0]):
-            other = jnp.matmul(self.roots[number], normals, precision="highest")
+            other = matrix_product(self.roots[number], normals)
             shock = jnp.where(regime == number, other, shock)
         return Switching(state.step + 1, regime), self.mean[:, None] + shock
 

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from stress.keys import MODEL, path_keys, step_keys
+from stress.market.gbm import matrix_product
 from stress.pytree import register_part
 
 __all__ = ["BarInside", "InBar", "RowDraw", "drawn_rows", "rows_at"]
@@ -36,11 +37,14 @@ class InBar(NamedTuple):
         (paths,) row of the bar that the last step belongs to.
     left
         (assets, paths) what is left of that bar's log return.
+    deviation
+        (assets, paths) standard deviations of a free step inside that bar.
     """
 
     step: jax.Array
     row: jax.Array
     left: jax.Array
+    deviation: jax.Array
 
 
 @register_part
@@ -126,8 +130,7 @@ class BarInside:
         if self.steps == 1:
             return left
         remaining = (self.steps - step[0] % self.steps).astype(left.dtype)
-        # "highest": a GPU's reduced-precision matrix units must not change a liquidation
-        shock = deviation * jnp.matmul(self.root, normals, precision="highest")
+        shock = deviation * matrix_product(self.root, normals)
         return left / remaining + jnp.sqrt((remaining - 1) / remaining) * shock
 
     def covariance_root(self, deviation: jax.Array) -> jax.Array:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from stress.market import Inside
-from stress.market.gbm import log_drift, symmetric_root
+from stress.market.gbm import log_drift, matrix_product, symmetric_root
 from stress.market.mixing import Mixing
 from stress.pytree import register_part
 from stress.types import Floats, Precision
@@ -118,8 +118,7 @@ class StudentT:
     def step(self, state: Mixed, normals: jax.Array, keys: jax.Array) -> tuple[Mixed, jax.Array]:
         """Return the state and the (assets, paths) log return of one step."""
         state = in_bar(state, self.mixing, self.bar_steps, keys)
-        # "highest": a GPU's reduced-precision matrix units must not change a liquidation
-        shock = jnp.matmul(self.covariance_root, normals, precision="highest")
+        shock = matrix_product(self.covariance_root, normals)
         return state, self.mean[:, None] + jnp.sqrt(state.mixing)[None] * shock
 
     def inside(self, state: Mixed) -> Inside:

@@ -1,20 +1,28 @@
 """One block of paths as the measures see it: accounts by paths, in float64.
 
 Both engines are brought to one shape here. First passage knows neither feedback nor a venue's
-backstop: what it cannot have is 0.
+backstop: what it cannot have is 0. Liquidations and the like are few, so they are kept as a list of
+places (``measure.sparse``); money is worked out for some accounts at a time, when a measure asks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from stress.book.pools import Pools
+from stress.measure.sparse import Sparse, account_slices
 from stress.types import Array, Floats, Integers
 
-__all__ = ["AccountBlock", "Ownership", "account_block", "variant_blocks"]
+__all__ = ["AccountBlock", "Ownership", "Rows", "account_block", "variant_blocks"]
+
+Rows: TypeAlias = Callable[[slice], Floats]
+"""Returns the (accounts of the slice, paths) numbers of some accounts."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,37 @@ class Ownership:
             initial_equity=np.add.reduceat(initial_equity, first),
         )
 
+    @property
+    def accounts(self) -> int:
+        """Number of accounts."""
+        return len(self.first)
+
+    def ends(self, pools: int) -> Integers:
+        """Return (accounts,) the pool behind each account's last, of so many pools."""
+        return np.append(self.first[1:], pools)
+
+    def owners(self, pool: Integers, pools: int) -> Integers:
+        """Return the accounts that own some pools, of so many."""
+        if pools == self.accounts:
+            return pool
+        return np.repeat(np.arange(self.accounts), self.ends(pools) - self.first)[pool]
+
+    def summed(self, numbers: Array, kept: slice) -> Rows:
+        """Return what adds up the kept columns of (pools, columns) numbers, in float64."""
+        ends = self.ends(len(numbers))
+
+        def rows(some: slice) -> Floats:
+            pools = slice(self.first[some.start], ends[some.stop - 1])
+            part = np.ascontiguousarray(numbers[pools, kept], dtype=np.float64)
+            if len(numbers) == self.accounts:
+                return part
+            starts = np.append(self.first[some], pools.stop) - pools.start
+            ones, places = np.ones(len(part)), np.arange(len(part))
+            added: Floats = csr_matrix((ones, places, starts)) @ part
+            return added
+
+        return rows
+
 
 @dataclass(frozen=True)
 class AccountBlock:
@@ -64,24 +103,24 @@ class AccountBlock:
 
     Attributes
     ----------
-    step
-        (accounts, paths) first liquidation among the account's pools; -1 never.
-    liquidated
-        (accounts, paths) 1 where liquidated, else 0; under ``bridge`` monitoring, for an account
-        with one pool of positions, the probability of it given the path's nodes.
-    called
-        (accounts, paths) the same for a margin call.
-    bankrupt
-        (accounts, paths) whether a pool left a deficit.
-    loss
-        (accounts, paths) equity and reserve at the start minus the same at the end, USD, negative
-        for a gain.
-    least_excess
-        (accounts, paths) USD, NaN where no pool ever held a position; empty unless asked for.
-    equity
-        (accounts, paths) at the horizon, without reserve, USD; NaN without a counterpart.
-    hidden
-        (accounts, paths) share of looks at which the cross pool was in hidden distress.
+    hits, hit_step
+        Where an account is liquidated, drawn where the path's nodes leave it open, and (hits,) the
+        step of the first liquidation among its pools.
+    liquidations
+        1 where liquidated; under ``bridge`` monitoring, for an account with one pool of positions,
+        the probability of it given the path's nodes.
+    calls
+        The same for a margin call.
+    bankruptcies
+        Where a pool left a deficit.
+    loss_of
+        Equity and reserve at the start minus the same at the end, USD, negative for a gain.
+    equity_of
+        At the horizon, without reserve, USD; NaN without a counterpart.
+    hidden_of
+        Share of looks at which the cross pool was in hidden distress.
+    least_excess_of
+        USD, NaN where no pool ever held a position; None unless asked for.
     closed, closed_by_asset
         (paths,), (assets, paths) notional closed, USD.
     overshoot
@@ -99,14 +138,15 @@ class AccountBlock:
         (paths,) notional that shards closed beyond what a leader would, USD.
     """
 
-    step: Integers
-    liquidated: Floats
-    called: Floats
-    bankrupt: Array
-    loss: Floats
-    least_excess: Floats
-    equity: Floats
-    hidden: Floats
+    hits: Sparse
+    hit_step: Integers
+    liquidations: Sparse
+    calls: Sparse
+    bankruptcies: Sparse
+    loss_of: Rows
+    equity_of: Rows
+    hidden_of: Rows
+    least_excess_of: Rows | None
     closed: Floats
     closed_by_asset: Floats
     overshoot: Floats
@@ -120,38 +160,101 @@ class AccountBlock:
     over_closed: Floats
     late_steps: Integers
     rounds_exhausted: Integers
+    _totals: dict[bytes, Floats] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     @property
     def paths(self) -> int:
         """Number of paths in the block."""
-        return self.step.shape[1]
+        return self.hits.paths
+
+    @property
+    def accounts(self) -> int:
+        """Number of accounts."""
+        return self.hits.accounts
+
+    @cached_property
+    def loss(self) -> Floats:
+        """(accounts, paths) all losses at once."""
+        return self._all(self.loss_of)
+
+    @property
+    def equity(self) -> Floats:
+        """(accounts, paths) all equities at once."""
+        return self._all(self.equity_of)
+
+    @property
+    def hidden(self) -> Floats:
+        """(accounts, paths) all shares of hidden distress at once."""
+        return self._all(self.hidden_of)
+
+    @property
+    def least_excess(self) -> Floats:
+        """(accounts, paths) all least excesses at once; no accounts unless asked for."""
+        known = self.least_excess_of
+        return np.zeros((0, self.paths)) if known is None else self._all(known)
+
+    @property
+    def step(self) -> Integers:
+        """(accounts, paths) first liquidation among the account's pools; -1 never."""
+        step = np.full(self.accounts * self.paths, -1, np.int32)
+        step[self.hits.cell] = self.hit_step
+        return step.reshape(self.accounts, self.paths)
 
     @property
     def hit(self) -> Array:
         """(accounts, paths) whether liquidated, drawn where the path's nodes leave it open."""
-        return self.step >= 0
+        return self.hits.dense() > 0
+
+    @property
+    def liquidated(self) -> Floats:
+        """(accounts, paths) all numbers of ``liquidations``."""
+        return self.liquidations.dense()
+
+    @property
+    def called(self) -> Floats:
+        """(accounts, paths) all numbers of ``calls``."""
+        return self.calls.dense()
+
+    @property
+    def bankrupt(self) -> Array:
+        """(accounts, paths) whether a pool left a deficit."""
+        return self.bankruptcies.dense() > 0
+
+    def _all(self, rows: Rows) -> Floats:
+        numbers = np.empty((self.accounts, self.paths))
+        for some in account_slices(self.accounts):
+            numbers[some] = rows(some)
+        return numbers
 
     def any_hit(self, exists: Array) -> Floats:
         """Return (paths,) 1 where any of the (accounts,) that exist is liquidated, else 0."""
-        return np.asarray(self.hit[exists].any(axis=0), np.float64)
+        return (self.hits.of(exists).by_path() > 0).astype(np.float64)
 
     def liquidated_share(self, exists: Array) -> Floats:
-        """Return (paths,) means of ``liquidated`` over the (accounts,) that exist.
+        """Return (paths,) means of ``liquidations`` over the (accounts,) that exist.
 
         The path is the independent unit; accounts on one path are not.
         """
         # an empty sum over nobody, not an empty mean
-        sums: Floats = self.liquidated[exists].sum(axis=0)
-        return sums / max(int(exists.sum()), 1)
-
-    def net_loss(self, exists: Array) -> Floats:
-        """Return (paths,) sums of the losses of the (accounts,) that exist, USD."""
-        sums: Floats = np.where(exists[:, None], self.loss, 0.0).sum(axis=0)
-        return sums
+        return self.liquidations.of(exists).by_path() / max(int(exists.sum()), 1)
 
     def total_loss(self, exists: Array) -> Floats:
         """Return (paths,) sums of max(loss, 0) over the (accounts,) that exist, USD."""
-        return np.maximum(np.where(exists[:, None], self.loss, 0.0), 0.0).sum(axis=0)
+        # several measures ask
+        known = exists.tobytes()
+        if known not in self._totals:
+            self._totals[known] = self._total_loss(exists)
+        return self._totals[known]
+
+    def _total_loss(self, exists: Array) -> Floats:
+        total = np.zeros(self.paths)
+        for some in account_slices(self.accounts):
+            loss = np.maximum(self.loss_of(some), 0.0)
+            loss[~exists[some]] = 0.0
+            total += loss.sum(axis=0)
+        return total
 
 
 def account_block(
@@ -170,24 +273,32 @@ def account_block(
     paths
         Paths to keep, from the first.
     """
-    first, kept = ownership.first, slice(0, paths)
-    deficit = _money(outcome.deficit, kept)
-    equity = np.add.reduceat(_money(outcome.equity, kept), first, axis=0)
-    account_step = _first_step(outcome.step, first, kept)
-    called = np.logical_or.reduceat(_part(outcome.called, kept), first, axis=0)
+    kept = slice(0, paths)
+    step = np.asarray(outcome.step)[:, kept]
+    fallen = Sparse.where(step >= 0)
+    pool, path = fallen.account, fallen.path
+    hits, hit_step = _first_hits(fallen, step, ownership)
+    # only what was closed leaves a deficit
+    bankrupt = fallen.only(_at(outcome.deficit, pool, path) > tolerance_usd[pool])
+    closed: Floats = np.bincount(path, _at(outcome.closed, pool, path), paths).astype(np.float64)
+    called = Sparse.where(np.asarray(outcome.called)[:, kept])
+    equity_of = ownership.summed(np.asarray(outcome.equity), kept)
     closed_by_asset = _money(outcome.closed_by_asset, kept)
     # prices know nothing of forced sales here, and nobody but the fund pays
     nothing, never = np.zeros(paths), np.zeros(paths, np.int64)
     return AccountBlock(
-        step=account_step,
-        liquidated=_weighted(account_step >= 0, outcome.survival, ownership, paths),
-        called=_weighted(called, outcome.calm, ownership, paths),
-        bankrupt=np.logical_or.reduceat(deficit > tolerance_usd[:, None], first, axis=0),
-        loss=ownership.initial_equity[:, None] - equity,
-        least_excess=_least_excess(outcome.least_excess, first, kept),
-        equity=np.where(ownership.exists[:, None], equity, np.nan),
-        hidden=np.broadcast_to(nothing, equity.shape),
-        closed=_money(outcome.closed, kept).sum(axis=0),
+        hits=hits,
+        hit_step=hit_step,
+        liquidations=_weighted(hits, np.asarray(outcome.survival)[:, kept], ownership),
+        calls=_weighted(
+            _of_accounts(called, ownership), np.asarray(outcome.calm)[:, kept], ownership
+        ),
+        bankruptcies=_of_accounts(bankrupt, ownership),
+        loss_of=lambda some: ownership.initial_equity[some, None] - equity_of(some),
+        equity_of=_where_existing(equity_of, ownership),
+        hidden_of=lambda some: np.zeros((some.stop - some.start, paths)),
+        least_excess_of=_least_excess(np.asarray(outcome.least_excess), ownership, kept),
+        closed=closed,
         closed_by_asset=closed_by_asset,
         overshoot=np.broadcast_to(nothing, closed_by_asset.shape),
         fund_end=_money(outcome.fund, kept),
@@ -242,21 +353,28 @@ def _variant_block(
     outcome: Any, ownership: Ownership, reserve_start: Floats, looks: int, kept: slice
 ) -> AccountBlock:
     """Return the block of the columns that are kept."""
-    fates, tally, first = outcome.fates, outcome.tally, ownership.first
-    step = _first_step(fates.step, first, kept)
-    equity = np.add.reduceat(_money(outcome.equity, kept), first, axis=0)
-    called = np.logical_or.reduceat(_part(fates.called, kept), first, axis=0)
+    fates, tally = outcome.fates, outcome.tally
+    step = np.asarray(fates.step)[:, kept]
+    hits, hit_step = _first_hits(Sparse.where(step >= 0), step, ownership)
+    equity_of = ownership.summed(np.asarray(outcome.equity), kept)
+    reserve, hidden = np.asarray(outcome.reserve)[:, kept], np.asarray(fates.hidden)[:, kept]
     closed_by_asset = _money(tally.closed, kept)
-    drawn_from_reserve = reserve_start[:, None] - _money(outcome.reserve, kept)
+
+    def loss_of(some: slice) -> Floats:
+        drawn_from_reserve = reserve_start[some, None] - reserve[some].astype(np.float64)
+        lost: Floats = ownership.initial_equity[some, None] - equity_of(some)
+        return lost + drawn_from_reserve
+
     return AccountBlock(
-        step=step,
-        liquidated=(step >= 0).astype(np.float64),
-        called=called.astype(np.float64),
-        bankrupt=np.logical_or.reduceat(_part(fates.bankrupt, kept), first, axis=0),
-        loss=ownership.initial_equity[:, None] - equity + drawn_from_reserve,
-        least_excess=_least_excess(fates.least_excess, first, kept),
-        equity=np.where(ownership.exists[:, None], equity, np.nan),
-        hidden=_part(fates.hidden, kept)[first] / looks,
+        hits=hits,
+        hit_step=hit_step,
+        liquidations=hits,
+        calls=_of_accounts(Sparse.where(np.asarray(fates.called)[:, kept]), ownership),
+        bankruptcies=_of_accounts(Sparse.where(np.asarray(fates.bankrupt)[:, kept]), ownership),
+        loss_of=loss_of,
+        equity_of=_where_existing(equity_of, ownership),
+        hidden_of=lambda some: hidden[ownership.first[some]] / looks,
+        least_excess_of=_least_excess(np.asarray(fates.least_excess), ownership, kept),
         closed=closed_by_asset.sum(axis=0),
         closed_by_asset=closed_by_asset,
         overshoot=_money(tally.overshoot, kept),
@@ -282,32 +400,84 @@ def _money(numbers: Any, kept: slice) -> Floats:
     return _part(numbers, kept).astype(np.float64)
 
 
+def _at(numbers: Any, pool: Integers, path: Integers) -> Floats:
+    """Return (places,) of (pools, columns) numbers, in float64."""
+    return np.asarray(numbers)[pool, path].astype(np.float64)
+
+
 def _count(numbers: Any, kept: slice) -> Integers:
     return _part(numbers, kept).astype(np.int64)
 
 
-def _first_step(steps: Any, first: Integers, kept: slice) -> Integers:
-    """Return (accounts, paths) the first of the pools' (pools, columns) steps; -1 for never."""
-    never = np.iinfo(np.int32).max
-    step = _part(steps, kept)
-    earliest = np.minimum.reduceat(np.where(step < 0, never, step), first, axis=0)
-    return np.where(earliest == never, -1, earliest)
+def _first_hits(fallen: Sparse, step: Integers, ownership: Ownership) -> tuple[Sparse, Integers]:
+    """Return where accounts are liquidated, and the first of their pools' steps there.
+
+    Parameters
+    ----------
+    fallen
+        Where pools are liquidated.
+    step
+        (pools, paths) their steps.
+    """
+    when = step[fallen.account, fallen.path].astype(np.int64)
+    if fallen.accounts == ownership.accounts:
+        return fallen, when
+    owner = ownership.owners(fallen.account, fallen.accounts)
+    # in order of places and, within one, of steps
+    later = int(when.max(initial=0)) + 1
+    place, when = np.divmod(np.sort((owner * fallen.paths + fallen.path) * later + when), later)
+    first = _distinct(place)
+    return Sparse(ownership.accounts, fallen.paths, place[first]), when[first]
 
 
-def _weighted(hits: Array, log_weight: Any, ownership: Ownership, paths: int) -> Floats:
-    """Return hits as numbers, replaced by one minus the survival weight where there is one."""
-    weights = np.asarray(log_weight)[:, :paths]
-    numbers = hits.astype(np.float64)
-    if weights.shape[0]:
-        alone = ownership.bridged_pool >= 0
-        chosen = weights[ownership.bridged_pool[alone]].astype(np.float64)
-        numbers[alone] = -np.expm1(chosen)
-    return numbers
+def _of_accounts(pooled: Sparse, ownership: Ownership) -> Sparse:
+    """Return where any of an account's pools is; ``pooled`` has pools for accounts, and ones."""
+    if pooled.accounts == ownership.accounts:
+        return pooled
+    owner = ownership.owners(pooled.account, pooled.accounts)
+    place = np.sort(owner * pooled.paths + pooled.path)
+    return Sparse(ownership.accounts, pooled.paths, place[_distinct(place)])
 
 
-def _least_excess(least: Any, first: Integers, kept: slice) -> Floats:
-    values = _money(least, kept)
-    if not values.shape[0]:
-        return values
-    lowest = np.minimum.reduceat(values, first, axis=0)
-    return np.where(np.isinf(lowest), np.nan, lowest)
+def _distinct(ascending: Integers) -> Array:
+    """Return whether each is the first of its equals."""
+    return np.diff(ascending, prepend=-1) > 0
+
+
+def _weighted(hits: Sparse, log_weight: Floats, ownership: Ownership) -> Sparse:
+    """Return hits as numbers, replaced by one minus the survival weight where there is one.
+
+    ``log_weight`` is (pools, paths), of no pools where nothing is bridged.
+    """
+    pools = len(log_weight)
+    if pools == 0:
+        return hits
+    open_ = Sparse.where(log_weight != 0)
+    owner = ownership.owners(open_.account, pools)
+    alone = ownership.bridged_pool[owner] == open_.account
+    weights = -np.expm1(log_weight[open_.account[alone], open_.path[alone]].astype(np.float64))
+    drawn = hits.cell[ownership.bridged_pool[hits.account] < 0]
+    cell = np.concatenate([owner[alone] * hits.paths + open_.path[alone], drawn])
+    number = np.concatenate([weights, np.ones(len(drawn))])
+    order = np.argsort(cell, kind="stable")
+    return Sparse(hits.accounts, hits.paths, cell[order], number[order])
+
+
+def _where_existing(rows: Rows, ownership: Ownership) -> Rows:
+    """Return the same with NaN for accounts that have no counterpart."""
+    return lambda some: np.where(ownership.exists[some, None], rows(some), np.nan)
+
+
+def _least_excess(least: Array, ownership: Ownership, kept: slice) -> Rows | None:
+    """Return the least of the pools'; None where the kernel was not asked for it."""
+    if not len(least):
+        return None
+    ends = ownership.ends(len(least))
+
+    def rows(some: slice) -> Floats:
+        start = ownership.first[some.start]
+        values = _money(least[start : ends[some.stop - 1]], kept)
+        lowest: Floats = np.minimum.reduceat(values, ownership.first[some] - start, axis=0)
+        return np.where(np.isinf(lowest), np.nan, lowest)
+
+    return rows

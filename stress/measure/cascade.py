@@ -10,6 +10,7 @@ from stress.measure.block import AccountBlock
 from stress.measure.moments import Estimate, Moments
 from stress.measure.pathwise import PathTable, mean_over_paths, tail_over_paths
 from stress.measure.ratio import RatioOfSums
+from stress.measure.sparse import Sparse
 from stress.measure.world import Findings, Grouping, Request
 from stress.types import Array, Floats, Integers
 
@@ -39,8 +40,9 @@ class CascadeMeasure:
         """Add one block of paths, with feedback and without."""
         exists = self.grouping.exists
         divisor = np.where(without.closed > 0, without.closed, np.nan)
-        self.without.update(without.liquidated)
-        self.change.update(fed_back.liquidated - without.liquidated)
+        one, other = fed_back.liquidations, without.liquidations
+        self.without.update_sparse(other)
+        self.change.update_rows(lambda some: one.rows(some) - other.rows(some), fed_back.paths)
         self.multiplier.update(fed_back.closed, without.closed)
         self.path_table.update(
             cascade_loss=fed_back.total_loss(exists) - without.total_loss(exists),
@@ -112,22 +114,28 @@ class CausedLiquidations:
         """
         steps = np.asarray(fates.step)
         start = without * (steps.shape[1] // variants)
-        happens = steps[:, :paths] >= 0
-        spared = steps[:, start : start + paths] < 0
-        pool, path = np.nonzero(happens & spared)
-        owner = self.pool_group[pool]
-        charged = np.zeros((self.groups, paths, self.groups))
-        np.add.at(charged, (owner, path), np.asarray(fates.charge)[pool, :, path])
-        self.caused.update(np.moveaxis(charged, 1, 2))
-        self.all.update(self._by_group(happens & spared))
-        self.market.update(self._by_group(happens & ~spared))
+        happens = Sparse.where(steps[:, :paths] >= 0)
+        spared = steps[happens.account, start + happens.path] < 0
+        caused = happens.only(spared)
+        self.caused.update(self._charged(caused, np.asarray(fates.charge)))
+        self.all.update(self._by_group(caused))
+        self.market.update(self._by_group(happens.only(~spared)))
 
-    def _by_group(self, pools: Array) -> Floats:
-        """Return (groups, paths) how many of the (pools, paths) there are."""
-        pool, path = np.nonzero(pools)
-        count = np.zeros((self.groups, pools.shape[1]))
-        np.add.at(count, (self.pool_group[pool], path), 1.0)
-        return count
+    def _charged(self, caused: Sparse, charge: Floats) -> Floats:
+        """Return (groups, groups charged, paths) sums of (pools, groups, paths) shares."""
+        pool, path, groups = caused.account, caused.path, self.groups
+        cell = self.pool_group[pool] * caused.paths + path
+        charged = np.empty((groups, groups, caused.paths))
+        for group in range(groups):
+            sums = np.bincount(cell, charge[pool, group, path], groups * caused.paths)
+            charged[:, group] = sums.reshape(groups, caused.paths)
+        return charged
+
+    def _by_group(self, pools: Sparse) -> Floats:
+        """Return (groups, paths) how many of the pools there are."""
+        cell = self.pool_group[pools.account] * pools.paths + pools.path
+        count = np.bincount(cell, minlength=self.groups * pools.paths)
+        return count.reshape(self.groups, pools.paths).astype(np.float64)
 
     def merge(self, other: CausedLiquidations) -> None:
         """Add the liquidations of later paths."""

@@ -25,7 +25,7 @@ class ClosesMeasure:
 
     def update(self, block: AccountBlock) -> None:
         """Add one block of paths, looked at at the closes."""
-        self.account.update(block.liquidated)
+        self.account.update_sparse(block.liquidations)
         self.book.update(block.liquidated_share(self.exists))
 
     def merge(self, other: ClosesMeasure) -> None:

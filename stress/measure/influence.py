@@ -123,7 +123,7 @@ class InfluenceMeasure:
             for power, each in enumerate((numbers_of, numbers_of**2)):
                 self.whole[power, place] += each.sum()
                 self.using[power, place] += np.bincount(unit, each[path], minlength=units)
-        self.hits += block.liquidated.sum(axis=1)
+        self.hits += block.liquidations.by_account()
         if self.rows.by_account:
             touched, row = np.unique(unit, return_inverse=True)
             ones = np.ones(len(path), np.float32)

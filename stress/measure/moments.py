@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from stress.measure.sparse import Sparse, account_slices
 from stress.stats.probability import mean_interval, probability_interval
 from stress.types import Array, Floats
 
-__all__ = ["Estimate", "Moments"]
+__all__ = ["Estimate", "Moments", "mean_and_squares"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,31 @@ class Moments:
         """Add (..., paths) numbers of one block of paths."""
         if numbers.shape[-1] == 0:
             return
-        mean = numbers.mean(axis=-1)
-        squares = ((numbers - mean[..., None]) ** 2).sum(axis=-1)
-        self.merge(Moments(numbers.shape[-1], mean, squares))
+        self.merge(Moments(numbers.shape[-1], *mean_and_squares(numbers)))
+
+    def update_rows(self, rows: Callable[[slice], Floats], paths: int) -> None:
+        """Add (rows, paths) numbers of one block, of which ``rows`` returns those of a slice."""
+        if paths == 0:
+            return
+        mean, squares = np.empty_like(self.mean), np.empty_like(self.squares)
+        for some in account_slices(len(mean)):
+            mean[some], squares[some] = mean_and_squares(rows(some))
+        self.merge(Moments(paths, mean, squares))
+
+    def update_sparse(self, numbers: Sparse) -> None:
+        """Add the (accounts, paths) numbers of one block of paths, most of which are 0."""
+        paths = numbers.paths
+        if paths == 0:
+            return
+        count = np.bincount(numbers.account, minlength=numbers.accounts)
+        if numbers.number is None:
+            # k ones among n numbers: the squares add up to k (n - k) / n
+            self.merge(Moments(paths, count / paths, count * (paths - count) / paths))
+            return
+        mean = numbers.by_account() / paths
+        deviation = numbers.number - mean[numbers.account]
+        squares = np.bincount(numbers.account, deviation * deviation, numbers.accounts)
+        self.merge(Moments(paths, mean, squares + (paths - count) * mean * mean))
 
     def merge(self, other: Moments) -> None:
         """Add the moments of later paths."""
@@ -85,3 +109,10 @@ class Moments:
     def _unknown(self) -> Estimate:
         shape = self.mean.shape
         return Estimate(np.full(shape, np.nan), np.full((*shape, 2), np.nan))
+
+
+def mean_and_squares(numbers: Floats) -> tuple[Floats, Floats]:
+    """Return the mean of (..., paths) numbers and the sum of squared deviations from it."""
+    mean = np.add.reduce(numbers, axis=-1, dtype=np.float64) / numbers.shape[-1]
+    deviation = numbers - mean[..., None]
+    return mean, np.einsum("...p,...p->...", deviation, deviation)

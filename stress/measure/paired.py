@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from stress.measure.block import AccountBlock
 from stress.measure.moments import Moments
 from stress.measure.world import Findings, Grouping
@@ -30,11 +28,10 @@ class PairedMeasure:
     def update(self, cross: AccountBlock, isolated: AccountBlock) -> None:
         """Add one block of paths of both worlds."""
         exists = self.grouping.exists
-        difference = cross.liquidated - isolated.liquidated
-        self.account.update(difference)
-        self.group.update(self.grouping.mean(difference))
-        whole = difference[exists].mean(axis=0) if exists.any() else np.zeros(cross.paths)
-        self.book.update(whole)
+        one, other = cross.liquidations, isolated.liquidations
+        self.account.update_rows(lambda some: one.rows(some) - other.rows(some), cross.paths)
+        self.group.update(self.grouping.mean_sparse(one) - self.grouping.mean_sparse(other))
+        self.book.update(cross.liquidated_share(exists) - isolated.liquidated_share(exists))
         self.any.update(cross.any_hit(exists) - isolated.any_hit(exists))
 
     def merge(self, other: PairedMeasure) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from stress.measure.moments import Estimate
+from stress.measure.sparse import Sparse
 from stress.measure.world import Findings, Request
 from stress.stats.confidence import design_effect, independent
 from stress.stats.tail import expected_shortfall, tail_size
@@ -78,7 +79,8 @@ class EffectiveRisk:
             (accounts, paths) USD.
         """
         first = np.asarray(loser)[:, : loss.shape[1]]
-        pool, path = np.nonzero(first >= 0)
+        acted = Sparse.where(first >= 0)
+        pool, path = acted.account, acted.path
         position = self.book_position[first[pool, path]]
         account = self.pool_account[pool]
         risk = loss[account, path] / self.equity[account]
@@ -118,7 +120,7 @@ class EffectiveRisk:
         """Keep the largest of each position; return positions, ascending, and risks, descending."""
         position = np.concatenate([of for of, _ in self._parts] or [np.zeros(0, np.int32)])
         risk = np.concatenate([of for _, of in self._parts] or [np.zeros(0, self._dtype)])
-        order = np.lexsort((-risk, position))
+        order = _by_position(position, risk)
         position, risk = position[order], risk[order]
         rank = np.arange(len(order)) - np.searchsorted(position, position)
         last = rank == self.keep - 1
@@ -164,3 +166,13 @@ class EffectiveRisk:
         # a share of nothing has no bounds either
         interval[np.isnan(value)] = np.nan
         return Estimate(value, interval)
+
+
+def _by_position(position: Integers, risk: Floats) -> Integers:
+    """Return the order of positions, ascending, and within one of risks, descending, NaN last.
+
+    Whole numbers of 64 bits are sorted many times faster than pairs of keys.
+    """
+    descending = np.argsort(-risk)
+    places = position[descending].astype(np.int64) * len(risk) + np.arange(len(risk))
+    return descending[np.sort(places) % max(len(risk), 1)]

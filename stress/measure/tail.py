@@ -5,20 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from stress.measure.moments import Estimate
+from stress.measure.sparse import account_slices
 from stress.stats.tail import expected_shortfall, tail_size, value_at_risk
-from stress.types import Floats
+from stress.types import Array, Floats
 
 __all__ = ["UpperTail"]
 
-_ROWS = 256
-"""Rows finished together: sorting in float64 takes several copies of what is kept."""
+_ROOM = 32
+"""Least columns besides those that must be kept: a cut costs a partition of the row."""
 
 
 class UpperTail:
     """The ``keep`` largest of a stream of numbers, row by row.
 
-    A buffer of half as many columns again is filled and then cut back, so that a number costs the
-    same however many paths there are. What is kept is a set: the order of blocks does not matter.
+    A row's numbers are collected in a buffer of about half as many columns again, and cut back to
+    the largest when it is full. From then on only what is above the least of those comes in, which
+    on average is ``keep`` of as many as came: a row is cut the more rarely the more paths it has
+    seen. What is kept is a set: neither the order of blocks nor where they end matters.
 
     Parameters
     ----------
@@ -37,49 +40,64 @@ class UpperTail:
     ) -> None:
         self.trials, self.levels, self.confidence = trials, levels, confidence
         self.keep = tail_size(trials, min(levels), confidence)
-        self._buffer = np.empty((rows, min(self.keep + self.keep // 2 + 1, trials)), dtype)
-        self._filled = 0
+        room = max(self.keep // 2 + 1, _ROOM)
+        # the rest of a row is -inf, which changes none of its largest
+        self._buffer = np.full((rows, self.keep + room), -np.inf, dtype)
+        self._filled = np.zeros(rows, np.int32)
+        self._floor = np.full(rows, -np.inf, dtype)
 
-    def update(self, numbers: Floats) -> None:
-        """Add (rows, paths) numbers."""
-        done = 0
-        while done < numbers.shape[1]:
-            space = self._buffer.shape[1] - self._filled
-            if space == 0:
-                self._cut()
-                continue
-            part = numbers[:, done : done + space]
-            self._buffer[:, self._filled : self._filled + part.shape[1]] = part
-            self._filled += part.shape[1]
-            done += part.shape[1]
+    def update(self, numbers: Floats, first: int = 0) -> None:
+        """Add (some rows, paths) numbers of consecutive rows from ``first`` on."""
+        room = self._buffer.shape[1] - self.keep
+        for some in account_slices(len(numbers)):
+            for column in range(0, numbers.shape[1], room):
+                part = numbers[some, column : column + room]
+                self._add(part.astype(self._buffer.dtype, copy=False), first + some.start)
+
+    def _add(self, numbers: Floats, first: int) -> None:
+        """Add numbers of some rows, no more columns than a cut makes room for."""
+        rows, paths = numbers.shape
+        floor = self._floor[first : first + rows, None]
+        # written so that NaN comes in
+        place = np.flatnonzero(~(numbers <= floor))
+        row = place // paths
+        count = np.bincount(row, minlength=rows)
+        filled = self._filled[first : first + rows]
+        self._cut(first + np.flatnonzero(filled + count > self._buffer.shape[1]))
+        rank = np.arange(len(place)) - (np.cumsum(count) - count)[row]
+        self._buffer[first + row, filled[row] + rank] = numbers.reshape(-1)[place]
+        filled += count.astype(filled.dtype)
 
     def merge(self, other: UpperTail) -> None:
         """Add what another tail of the same run has kept."""
-        self.update(other._buffer[:, : other._filled])
+        self.update(other._buffer)
 
-    def _cut(self) -> None:
-        drop = self._filled - self.keep
-        if drop > 0:
-            self._buffer[:, : self._filled].partition(drop, axis=1)
-            self._buffer[:, : self.keep] = self._buffer[:, drop : self._filled]
-            self._filled = self.keep
+    def _cut(self, rows: Array) -> None:
+        """Cut some rows back to their largest."""
+        drop = self._buffer.shape[1] - self.keep
+        for some in account_slices(len(rows)):
+            held = np.partition(self._buffer[rows[some]], drop, axis=1)
+            self._floor[rows[some]] = held[:, drop]
+            held[:, : self.keep] = held[:, drop:].copy()
+            held[:, self.keep :] = -np.inf
+            self._buffer[rows[some]] = held
+            self._filled[rows[some]] = self.keep
 
     def finish(self) -> tuple[Estimate, Estimate]:
         """Return value at risk and expected shortfall, (rows, levels) with (rows, levels, 2).
 
         NaN where no number came.
         """
-        self._cut()
         rows, levels = len(self._buffer), len(self.levels)
         at_risk, shortfall = (
             Estimate(np.full((rows, levels), np.nan), np.full((rows, levels, 2), np.nan))
             for _ in range(2)
         )
-        for first in range(0, rows if self._filled else 0, _ROWS):
-            some = slice(first, first + _ROWS)
-            ascending = np.sort(self._buffer[some, : self._filled].astype(np.float64), axis=1)
+        for some in account_slices(rows if self._filled.any() else 0):
+            ascending = np.sort(self._buffer[some].astype(np.float64), axis=1)
+            descending = ascending[:, : -self.keep - 1 : -1]
             for number, level in enumerate(self.levels):
-                asked = (ascending[:, ::-1], self.trials, level, self.confidence)
+                asked = (descending, self.trials, level, self.confidence)
                 at_risk.value[some, number], at_risk.interval[some, number] = value_at_risk(*asked)
                 value, interval = expected_shortfall(*asked)
                 shortfall.value[some, number], shortfall.interval[some, number] = value, interval

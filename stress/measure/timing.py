@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from stress.measure.moments import Estimate
+from stress.measure.sparse import account_slices
 from stress.stats.probability import wilson
 from stress.stats.timing import time_quantiles
-from stress.types import Floats, Integers
+from stress.types import Integers
 
 __all__ = ["LiquidationTimes", "TimeGrid"]
 
@@ -49,6 +50,10 @@ class TimeGrid:
         shown = np.linspace(0, len(counted) - 1, min(len(counted), _SHOWN + 1))
         return cls(counted, counted[np.unique(np.round(shown).astype(int))], step_days)
 
+    def places(self, steps: Integers) -> Integers:
+        """Return (horizon + 1,) the index of the first of some ascending steps not before each."""
+        return np.searchsorted(steps, np.arange(self.counted[-1] + 1))
+
 
 class LiquidationTimes:
     """Counts of liquidations by account and time.
@@ -63,13 +68,15 @@ class LiquidationTimes:
 
     def __init__(self, accounts: int, grid: TimeGrid) -> None:
         self.grid = grid
-        self.counts = np.zeros((accounts, len(grid.counted)), np.int64)
+        # an account is liquidated once a path at most
+        self.counts = np.zeros((accounts, len(grid.counted)), np.int32)
+        self._place = grid.places(grid.counted)
 
-    def update(self, step: Integers) -> None:
-        """Add (accounts, paths) liquidation steps, -1 for never."""
-        account, path = np.nonzero(step >= 0)
-        when = np.searchsorted(self.grid.counted, step[account, path])
-        np.add.at(self.counts, (account, when), 1)
+    def update(self, account: Integers, step: Integers) -> None:
+        """Add (liquidations,) one a path: of which account, at which step."""
+        cell = account * self.counts.shape[1] + self._place[step]
+        distinct, count = np.unique(cell, return_counts=True)
+        self.counts.reshape(-1)[distinct] += count.astype(self.counts.dtype)
 
     def merge(self, other: LiquidationTimes) -> None:
         """Add the counts of other paths."""
@@ -78,13 +85,25 @@ class LiquidationTimes:
     def by_step(self, paths: int, confidence: float) -> Estimate:
         """Return (accounts, shown) probabilities of a liquidation by each shown step."""
         places = np.searchsorted(self.grid.counted, self.grid.shown)
-        share = self.counts.cumsum(axis=1)[:, places] / max(paths, 1)
-        return Estimate(share, wilson(share, np.array(float(max(paths, 1))), confidence))
+        trials = max(paths, 1)
+        # of so many paths there are only so many shares
+        shares = np.arange(trials + 1) / trials
+        intervals = wilson(shares, np.array(float(trials)), confidence)
+        value = np.empty((len(self.counts), len(places)))
+        interval = np.empty((*value.shape, 2))
+        for some in account_slices(len(self.counts)):
+            events = self.counts[some].cumsum(axis=1)[:, places]
+            value[some], interval[some] = shares[events], intervals[events]
+        return Estimate(value, interval)
 
     def quantiles(self, levels: tuple[float, ...], confidence: float) -> Estimate:
         """Return (accounts, quantiles) of the time to liquidation given liquidation, in days."""
         days = self.grid.counted * self.grid.step_days
-        found = [time_quantiles(self.counts, days, q, confidence, _FEWEST) for q in levels]
-        values: list[Floats] = [value for value, _ in found]
-        intervals: list[Floats] = [interval for _, interval in found]
-        return Estimate(np.stack(values, axis=1), np.stack(intervals, axis=1))
+        value = np.empty((len(self.counts), len(levels)))
+        interval = np.empty((*value.shape, 2))
+        for some in account_slices(len(self.counts)):
+            for number, level in enumerate(levels):
+                value[some, number], interval[some, number] = time_quantiles(
+                    self.counts[some], days, level, confidence, _FEWEST
+                )
+        return Estimate(value, interval)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from stress.measure.block import AccountBlock
-from stress.measure.moments import Estimate, Moments
+from stress.measure.moments import Estimate, Moments, mean_and_squares
 from stress.measure.pathwise import (
     PathTable,
     Sample,
@@ -19,6 +20,7 @@ from stress.measure.pathwise import (
     probability_over_paths,
     tail_over_paths,
 )
+from stress.measure.sparse import Sparse, account_slices
 from stress.measure.tail import UpperTail
 from stress.measure.timing import LiquidationTimes, TimeGrid
 from stress.types import Array, Floats, Integers, Precision
@@ -49,6 +51,9 @@ _WITH_FEEDBACK = (
 
 SHARES = (0.01, 0.05, 0.10, 0.25, 0.50)
 """Shares of accounts whose joint liquidation is given a probability."""
+
+_CELLS = 1 << 22
+"""Most counters of groups, times and paths held at a time."""
 
 
 @dataclass(frozen=True)
@@ -85,18 +90,42 @@ class Grouping:
         self.member = account_group
         self.exists = exists
         self.accounts = np.bincount(account_group[exists], minlength=groups)
-        self._order = np.argsort(account_group, kind="stable")
-        self._first = np.searchsorted(account_group[self._order], np.arange(groups))
+        self._members = {
+            some.start: _memberships(account_group[some], groups, exists[some])
+            for some in account_slices(len(account_group))
+        }
 
     def sum(self, numbers: Floats) -> Floats:
         """Return (groups, paths) sums of (accounts, paths) numbers."""
-        counted = np.where(self.exists[:, None], numbers, 0)
-        return np.add.reduceat(counted[self._order], self._first, axis=0)
+        sums = np.zeros((self.groups, numbers.shape[1]))
+        for some in account_slices(len(self.member)):
+            sums += self.sum_of(numbers[some], some)
+        return sums
 
-    def mean(self, numbers: Floats) -> Floats:
+    def sum_of(self, numbers: Floats, some: slice) -> Floats:
+        """Return (groups, paths) sums over the accounts of one of ``account_slices``."""
+        sums: Floats = self._members[some.start] @ numbers
+        return sums
+
+    def sum_sparse(self, numbers: Sparse) -> Array:
+        """Return (groups, paths) sums; whole numbers where only ones are added."""
+        counted = numbers.of(self.exists)
+        cell = self.member[counted.account] * numbers.paths + counted.path
+        sums = np.bincount(cell, counted.number, self.groups * numbers.paths)
+        return sums.reshape(self.groups, numbers.paths)
+
+    def mean_sparse(self, numbers: Sparse) -> Floats:
         """Return (groups, paths) means of (accounts, paths) numbers; NaN for an empty group."""
         with np.errstate(invalid="ignore"):
-            return self.sum(numbers) / self.accounts[:, None].astype(float)
+            means: Floats = self.sum_sparse(numbers) / self.accounts[:, None]
+        return means
+
+
+def _memberships(group: Integers, groups: int, exists: Array) -> csr_matrix:
+    """Return (groups, accounts) 1 where an account that exists is in a group."""
+    account = np.flatnonzero(exists)
+    shape = (groups, len(group))
+    return csr_matrix((np.ones(len(account)), (group[account], account)), shape=shape)
 
 
 class WorldMeasure:
@@ -136,6 +165,7 @@ class WorldMeasure:
             accounts, request.paths, request.levels, request.confidence, request.precision
         )
         self.times = LiquidationTimes(accounts, request.grid)
+        self._shown = request.grid.places(request.grid.shown)
         self.path_table = PathTable(*_EVERY_PATH, *(_WITH_FEEDBACK if feedback else ()))
         if feedback:
             self.by_account["hidden"] = Moments.init(accounts)
@@ -144,55 +174,81 @@ class WorldMeasure:
 
     def update(self, block: AccountBlock) -> None:
         """Add one block of paths."""
+        if block.paths == 0:
+            return
         grouping, exists = self.grouping, self.grouping.exists
-        for name, numbers in (
-            ("liquidation", block.liquidated),
-            ("margin_call", block.called),
-            ("bankruptcy", block.bankrupt.astype(float)),
-            ("loss", block.loss),
-        ):
-            self.by_account[name].update(numbers)
-        hit = block.hit & exists[:, None]
-        any_hit = (grouping.sum(hit.astype(float)) > 0).astype(float)
-        self.by_group["liquidation"].update(grouping.mean(block.liquidated))
+        self.by_account["liquidation"].update_sparse(block.liquidations)
+        self.by_account["margin_call"].update_sparse(block.calls)
+        self.by_account["bankruptcy"].update_sparse(block.bankruptcies)
+        hits = grouping.sum_sparse(block.hits)
+        any_hit = (hits > 0).astype(np.float64)
+        self.by_group["liquidation"].update(grouping.mean_sparse(block.liquidations))
         self.by_group["any"].update(any_hit)
-        self.by_group["loss"].update(grouping.sum(block.loss))
-        self.by_group["by_step"].update(self._share_by_step(block))
         self.joint += any_hit @ any_hit.T
         self.book["liquidation"].update(block.liquidated_share(exists))
         self.book["any"].update(block.any_hit(exists))
         self.closed_by_asset.update(block.closed_by_asset)
-        self.tail.update(block.loss)
-        self.times.update(np.where(exists[:, None], block.step, -1))
-        self._record(block, hit)
+        self._add_times(block)
+        self._record(block, hits.sum(axis=0), self._add_losses(block))
         if self.feedback:
             self._record_feedback(block)
 
-    def _share_by_step(self, block: AccountBlock) -> Floats:
-        """Return (groups, shown steps, paths) shares of accounts liquidated by each shown step."""
-        grouping, shown = self.grouping, self.request.grid.shown
-        account, path = np.nonzero(block.hit & grouping.exists[:, None])
-        when = np.searchsorted(shown, block.step[account, path])
-        shape = (grouping.groups, len(shown), block.paths)
-        cell = np.ravel_multi_index((grouping.member[account], when, path), shape)
-        counts = np.bincount(cell, minlength=int(np.prod(shape))).reshape(shape)
-        with np.errstate(invalid="ignore"):
-            return counts.cumsum(axis=1) / grouping.accounts[:, None, None].astype(float)
+    def _add_losses(self, block: AccountBlock) -> Floats:
+        """Add the losses of accounts and groups; return (groups, paths) the latter."""
+        mean, squares = np.empty(block.accounts), np.empty(block.accounts)
+        by_group = np.zeros((self.grouping.groups, block.paths))
+        for some in account_slices(block.accounts):
+            loss = block.loss_of(some)
+            mean[some], squares[some] = mean_and_squares(loss)
+            by_group += self.grouping.sum_of(loss, some)
+            self.tail.update(loss, some.start)
+        self.by_account["loss"].merge(Moments(block.paths, mean, squares))
+        self.by_group["loss"].update(by_group)
+        return by_group
 
-    def _record(self, block: AccountBlock, hit: Array) -> None:
-        exists = self.grouping.exists
+    def _add_times(self, block: AccountBlock) -> None:
+        """Count when the accounts that exist are liquidated."""
+        account, path, step = block.hits.account, block.hits.path, block.hit_step
+        if not self.grouping.exists.all():
+            exists = self.grouping.exists[account]
+            account, path, step = account[exists], path[exists], step[exists]
+        self.times.update(account, step)
+        self.by_group["by_step"].merge(self._shares_by_step(account, path, step, block.paths))
+
+    def _shares_by_step(
+        self, account: Integers, path: Integers, step: Integers, paths: int
+    ) -> Moments:
+        """Return moments of (groups, shown steps) shares of accounts liquidated by each step."""
+        grouping, shape = self.grouping, self.by_group["by_step"].mean.shape
+        member, when = grouping.member[account], self._shown[step]
+        total, squares = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+        width = min(max(_CELLS // max(shape[0] * shape[1], 1), 1), paths)
+        for first in range(0, paths, width):
+            here = (path >= first) & (path < first + width) if width < paths else slice(None)
+            by = _counts_by_step(member[here], when[here], path[here] - first, (*shape, width))
+            total += by.sum(axis=2)
+            squares += np.einsum("gsp,gsp->gs", by, by)
+        accounts = grouping.accounts[:, None]
+        with np.errstate(invalid="ignore"):
+            mean = total / (accounts * paths)
+            # whole numbers up to the division: accounts times paths may reach 3e9
+            apart = (paths * squares - total * total) / (paths * accounts * accounts)
+        return Moments(paths, mean, apart)
+
+    def _record(self, block: AccountBlock, hits: Integers, loss: Floats) -> None:
+        """Add to the per-path table; ``loss`` is (groups, paths)."""
         self.path_table.update(
-            liquidated_accounts=hit.sum(axis=0),
+            liquidated_accounts=hits,
             liquidated_notional=block.closed,
-            total_loss=block.total_loss(exists),
-            net_loss=block.net_loss(exists),
+            total_loss=block.total_loss(self.grouping.exists),
+            net_loss=loss.sum(axis=0),
             uncovered_loss=block.uncovered,
             fund_draw=block.fund_draw,
             fund_exhausted=block.fund_exhausted,
         )
 
     def _record_feedback(self, block: AccountBlock) -> None:
-        self.by_account["hidden"].update(block.hidden)
+        self.by_account["hidden"].update_rows(block.hidden_of, block.paths)
         self.overshoot.update(block.overshoot)
         self.overshoots.update(block.overshoot)
         self.path_table.update(
@@ -313,3 +369,12 @@ class WorldMeasure:
         beyond = Moments.init(len(SHARES))
         beyond.update((share > np.array(SHARES)[:, None]).astype(float))
         return beyond
+
+
+def _counts_by_step(
+    member: Integers, when: Integers, path: Integers, shape: tuple[int, int, int]
+) -> Integers:
+    """Return (groups, shown steps, paths) how many accounts are liquidated by each step."""
+    cell = (member * shape[1] + when) * shape[2] + path
+    counts = np.bincount(cell, minlength=shape[0] * shape[1] * shape[2])
+    return counts.reshape(shape).cumsum(axis=1)

@@ -93,8 +93,9 @@ def has_values(tree: xr.DataTree, group: str, *names: str) -> bool:
 
 def labels(data: xr.Dataset, name: str, order: NDArray[np.intp] | None = None) -> list[str]:
     """Return a text variable or a dimension's labels as strings, those at ``order`` if given."""
-    values = data[name].values
-    found = [str(value) for value in (values if order is None else values[order]).tolist()]
+    # those asked for are picked first: an index of millions is slow to turn into an array
+    values = data[name].variable if order is None else data[name].variable[order]
+    found = [str(value) for value in values.values.tolist()]
     return [label or UNNAMED for label in found] if name.endswith("group") else found
 
 

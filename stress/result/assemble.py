@@ -59,18 +59,28 @@ def assemble(
     for part in findings:
         for group, variables in part.items():
             merged.setdefault(group, {}).update(variables)
+    shared = _coordinates({**labels, "bound": BOUNDS})
     datasets: dict[str, xr.Dataset] = {"/": xr.Dataset(attrs=dict(attributes))}
     for group, variables in merged.items():
         if variables:
-            here = {**labels, **group_labels.get(group, {})}
+            here = {**shared, **_coordinates(group_labels.get(group, {}))}
             dataset = _dataset(group, variables, here)
             dataset.attrs.update(group_attributes.get(group, {}))
             datasets[f"/{group}"] = dataset
     return xr.DataTree.from_dict(datasets, name="margin-stress")
 
 
-def _dataset(group: str, variables: Mapping[str, Estimate | Array], labels: Labels) -> xr.Dataset:
-    arrays: dict[str, xr.DataArray] = {}
+def _coordinates(labels: Labels) -> dict[str, xr.IndexVariable]:
+    """Return coordinates that groups share: an index of a million labels is made once."""
+    return {dim: xr.IndexVariable(dim, np.asarray(values)) for dim, values in labels.items()}
+
+
+def _dataset(
+    group: str,
+    variables: Mapping[str, Estimate | Array],
+    coordinates: Mapping[str, xr.IndexVariable],
+) -> xr.Dataset:
+    arrays: dict[str, tuple[tuple[str, ...], Array, dict[str, str]]] = {}
     for name, value in variables.items():
         spec = find(group, name)
         if spec.estimate and not isinstance(value, Estimate):
@@ -79,18 +89,11 @@ def _dataset(group: str, variables: Mapping[str, Estimate | Array], labels: Labe
         attrs = {"long_name": spec.meaning}
         if spec.units:
             attrs["units"] = spec.units
-        arrays[name] = _labelled(numbers, spec.dims, labels, attrs)
+        arrays[name] = spec.dims, np.asarray(numbers), attrs
         if isinstance(value, Estimate):
             meaning = {**attrs, "long_name": f"confidence interval of: {spec.meaning}"}
             dims = (*spec.dims, "bound")
-            arrays[f"{name}_interval"] = _labelled(value.interval, dims, labels, meaning)
-    return xr.Dataset(arrays)
-
-
-def _labelled(
-    numbers: Array, dims: tuple[str, ...], labels: Labels, attrs: dict[str, str]
-) -> xr.DataArray:
-    known = {**labels, "bound": BOUNDS}
+            arrays[f"{name}_interval"] = dims, np.asarray(value.interval), meaning
+    used = {dim for dims, _, _ in arrays.values() for dim in dims}
     # the path number is its position: a coordinate would only repeat it
-    coords = {dim: np.asarray(known[dim]) for dim in dims if dim in known}
-    return xr.DataArray(np.asarray(numbers), coords, dims, attrs=attrs)
+    return xr.Dataset(arrays, {dim: coordinates[dim] for dim in coordinates if dim in used})

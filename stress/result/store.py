@@ -5,6 +5,7 @@ from __future__ import annotations
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 import xarray as xr
 
 from stress.data.files import atomically
@@ -17,20 +18,49 @@ RESULT = "result.nc"
 _COMPRESSED_FROM = 10_000
 """Values from which a variable is compressed; below it the filter costs more than it saves."""
 
+_PACKED = {"zlib": True, "complevel": 1, "shuffle": True}
+
+_AS_TEXT = {"_Encoding": "utf-8"}
+"""How a reader of netCDF knows that characters are text."""
+
+_CHARACTERS = {"dtype": "S1"}
+"""Labels as rows of characters, which are compressed, not one by one on HDF5's heap."""
+
 
 def save_result(tree: xr.DataTree, folder: Path, name: str = RESULT) -> Path:
     """Write ``result.nc``, or another name, into an existing folder and return its path."""
+    whole = {node.path: _with_characters(node.to_dataset(inherit=False)) for node in tree.subtree}
     encoding = {
-        node.path: {
-            str(name): {"zlib": True, "complevel": 1, "shuffle": True}
-            for name, array in node.data_vars.items()
-            if array.size >= _COMPRESSED_FROM and array.dtype.kind in "fiub"
+        group: {
+            str(name): _PACKED | (_CHARACTERS if array.dtype.kind in "UO" else {})
+            for name, array in data.variables.items()
+            if array.size >= _COMPRESSED_FROM and array.dtype.kind in "fiubUOS"
         }
-        for node in tree.subtree
+        for group, data in whole.items()
     }
     path = folder / name
-    atomically(path, lambda to: tree.to_netcdf(to, engine="h5netcdf", encoding=encoding))
+    stored = xr.DataTree.from_dict(whole, name=tree.name)
+    atomically(path, lambda to: stored.to_netcdf(to, engine="h5netcdf", encoding=encoding))
     return path
+
+
+def _with_characters(data: xr.Dataset) -> xr.Dataset:
+    """Return a dataset whose large label variables hold bytes: xarray encodes them one by one.
+
+    What is not plain ASCII is left to it.
+    """
+    found = {}
+    for name, array in data.variables.items():
+        if array.size >= _COMPRESSED_FROM and array.dtype.kind == "U" and array.ndim == 1:
+            codes = np.ascontiguousarray(array.values).view(np.uint32)
+            if codes.max(initial=0) < 128:
+                characters = codes.astype(np.uint8).view(f"S{codes.size // array.size}")
+                found[name] = xr.Variable(array.dims, characters, {**array.attrs, **_AS_TEXT})
+    coordinates = xr.Coordinates({n: found[n] for n in found if n in data.coords}, indexes={})
+    left = data.drop_vars(list(found))
+    return left.assign({n: found[n] for n in found if n not in data.coords}).assign_coords(
+        coordinates
+    )
 
 
 def open_result(folder: str | PathLike[str]) -> xr.DataTree:

@@ -28,7 +28,7 @@ from stress.market import Constant, ModelSource, PriceModel
 from stress.market.filtered_historical import FilteredHistorical
 from stress.market.jump_diffusion import JumpDiffusion
 from stress.measure.calibration import CalibrationMeasure
-from stress.runner.drive import Driver, compiled_driver, drive
+from stress.runner.drive import Driver, drive, driver_over
 from stress.runner.market import market_source
 from stress.runner.measured import nothing_measured
 from stress.runner.prepare import Job, build_market, market_clock
@@ -130,25 +130,24 @@ def _calibration(market: Market) -> Calibration:
     return calibration
 
 
-def calibration_error(
-    job: Job, driver: Driver, drawn: Sequence[ModelSource], block: int
-) -> CalibrationMeasure:
+def calibration_error(job: Job, driver: Driver, drawn: Sequence[ModelSource]) -> CalibrationMeasure:
     """Run every drawn market with the kernels of the main run and return what was measured."""
     measure = CalibrationMeasure(job.request.confidence)
     paths = job.scenario.simulation.paths
     for market in drawn:
         measured = nothing_measured(job)
-        drive(_driver(job, driver, market, block), measured, paths, block, Silent())
+        drive(_driver(job, driver, market), measured, paths, Silent())
         measure.update(measured.worlds[job.main_mode])
     return measure
 
 
-def _driver(job: Job, driver: Driver, market: ModelSource, block: int) -> Driver:
+def _driver(job: Job, driver: Driver, market: ModelSource) -> Driver:
     """Return the main run's kernels for a drawn market, or new ones where it has other shapes."""
-    first = np.arange(block, dtype=np.uint32)
+    spread = driver.spread
+    first = np.arange(spread.block, dtype=np.uint32)
     if _shapes(market.block(first)) == _shapes(job.market.block(first)):
         return driver.under(market)
-    return compiled_driver(replace(job, market=market), block)
+    return driver_over(replace(job, market=market), spread)
 
 
 def _shapes(model: PriceModel) -> tuple[Any, ...]:

@@ -14,11 +14,12 @@ from stress.market import ModelSource
 from stress.measure.block import AccountBlock, variant_blocks
 from stress.measure.replay import replay_findings
 from stress.measure.world import Findings
-from stress.runner.fan import Fan, compiled
+from stress.runner.fan import Fan, FanWork
 from stress.runner.measured import Measured
 from stress.runner.prepare import CascadeJob, Job, VariantName, WorldJob
+from stress.runner.spread import Models, Spread, Work, compiled, on_host
 from stress.stats.tail import order_rank
-from stress.types import Integers, Mode
+from stress.types import Array, Integers, Mode
 
 __all__ = ["REPLAYED", "CascadeDriver"]
 
@@ -29,49 +30,61 @@ _Blocks = dict[VariantName, AccountBlock]
 
 
 class CascadeDriver:
-    """The cascades of all worlds of a job, compiled for blocks of ``block`` paths."""
+    """The cascades of all worlds of a job, compiled for blocks of paths on every device."""
 
-    def __init__(self, job: Job, block: int) -> None:
-        self._job, self._block = job, block
-        self._seed = jnp.asarray(job.scenario.simulation.seed, jnp.uint32)
-        after = (jnp.asarray(0, jnp.int32), job.environment)
-        self._kernels = {
-            mode: compiled(
-                cascade,
-                job.model,
-                *self._arguments(world),
-                block=block,
-                schedule=job.schedule,
-                after=after,
-            )
-            for mode, world in job.worlds.items()
-        }
-        self._fan = Fan(job, block)
+    def __init__(self, job: Job, spread: Spread) -> None:
+        self._job, self.spread = job, spread
+        self._models = Models(job.market, spread)
+        fan = FanWork.of(job, spread)
+        works = (self._work(world) for world in job.worlds.values())
+        *kernels, drawn = compiled(*works, fan.work)
+        self._kernels = dict(zip(job.worlds, kernels, strict=True))
+        self._fan: Fan | None = Fan(fan, drawn)
 
-    def _arguments(self, world: WorldJob) -> tuple[Any, ...]:
-        held = _cascade_of(world)
-        return (self._job.price, held.holdings, held.rules, self._seed)
+    def _work(self, world: WorldJob) -> Work:
+        job, held = self._job, _cascade_of(world)
+        seed = jnp.asarray(job.scenario.simulation.seed, jnp.uint32)
+        return Work(
+            function=cascade,
+            spread=self.spread,
+            models=self._models,
+            before=(job.price, held.holdings, held.rules, seed),
+            schedule=job.schedule,
+            own=1,
+            behind=(job.environment,),
+        )
 
     def under(self, market: ModelSource) -> CascadeDriver:
-        """Return the same kernels, not compiled again, for another market of the same shapes."""
+        """Return the same kernels, not compiled again, for another market of the same shapes.
+
+        Its fan is not drawn.
+        """
         other = copy(self)
         other._job = replace(self._job, market=market)
+        other._models = Models(market, self.spread)
+        other._fan = None
         return other
 
     def start(self, numbers: Integers) -> Any:
-        """Begin with a block of paths."""
-        model = self._job.market.block(numbers)
-        outcomes = {mode: self._run(mode, model, numbers, watched=0) for mode in self._job.worlds}
-        return outcomes, self._fan.start(model, numbers)
-
-    def _run(self, mode: Mode, model: Any, numbers: Integers, *, watched: int) -> Any:
-        column = jnp.asarray(watched, jnp.int32)
-        arguments = self._arguments(self._job.worlds[mode])
-        return self._kernels[mode](model, *arguments, numbers, column, self._job.environment)
+        """Begin with a block of paths on each device."""
+        model = self._models.block(numbers)
+        outcomes = {mode: kernel(model, numbers, 0) for mode, kernel in self._kernels.items()}
+        return outcomes, self._fan.start(numbers) if self._fan else []
 
     def absorb(self, measured: Measured, started: Any, count: int) -> None:
-        """Fold the first ``count`` paths of a block into the measures."""
-        job, (outcomes, ratios) = self._job, started
+        """Fold the first ``count`` paths into the measures, device by device."""
+        outcomes, drawn = started
+        steps = []
+        for device, own in enumerate(self.spread.counts(count)):
+            if own:
+                block = {mode: on_host(each[device]) for mode, each in outcomes.items()}
+                steps.append(self._absorb_block(measured, block, own))
+        if drawn and self._fan is not None:
+            self._fan.absorb(measured.fan, drawn, steps)
+
+    def _absorb_block(self, measured: Measured, outcomes: dict[Mode, Any], count: int) -> Array:
+        """Fold in one device's block; return when pools were liquidated without forced flow."""
+        job = self._job
         blocks: dict[Mode, _Blocks] = {}
         for mode, world in job.worlds.items():
             blocks[mode] = self._blocks(world, outcomes[mode], count)
@@ -84,9 +97,9 @@ class CascadeDriver:
         main = outcomes[job.main_mode]
         self._absorb_main(measured, blocks[job.main_mode], main, count)
         variants = _cascade_of(job.main).variants
-        calm = variants.index("calm") if "calm" in variants else 0
-        steps = np.asarray(main.fates.step)[:, calm * self._block : (calm + 1) * self._block]
-        self._fan.absorb(measured.fan, ratios, steps, count)
+        first = (variants.index("calm") if "calm" in variants else 0) * self.spread.block
+        steps: Array = main.fates.step[:, first : first + count]
+        return steps
 
     def _blocks(self, world: WorldJob, outcome: Any, count: int) -> _Blocks:
         variants = _cascade_of(world).variants
@@ -137,12 +150,13 @@ class CascadeDriver:
         measured.replayed_path, measured.replay = path, self._replay(path)
 
     def _replay(self, path: int) -> Findings:
-        first = path // self._block * self._block
-        numbers = np.arange(first, first + self._block, dtype=np.uint32)
-        model = self._job.market.block(numbers)
-        column = path - first
-        outcome = self._run(self._job.main_mode, model, numbers, watched=column)
-        return replay_findings(outcome, self._job.main.ownership, column)
+        """Return the group ``replay`` of a path: its own round of paths is simulated again."""
+        first = path // self.spread.width * self.spread.width
+        numbers = np.arange(first, first + self.spread.width, dtype=np.uint32)
+        device, column = divmod(path - first, self.spread.block)
+        kernel = self._kernels[self._job.main_mode]
+        outcome = kernel(self._models.block(numbers), numbers, column)[device]
+        return replay_findings(on_host(outcome), self._job.main.ownership, column)
 
 
 def _cascade_of(world: WorldJob) -> CascadeJob:

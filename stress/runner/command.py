@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import xarray as xr
 
 from stress.errors import InputError, Interrupted
 from stress.result.summary import summarise
-from stress.runner.device import use_precision
+from stress.runner.compiled import use_compilation_cache
+from stress.runner.device import use_all_cores, use_precision
 from stress.runner.folder import RunFolder
 from stress.runner.progress import Progress, Silent
 from stress.runner.simulate import simulate
@@ -72,7 +74,9 @@ def _run_one(
     quiet: bool,
 ) -> dict[str, Any]:
     """Simulate one scenario, write its folder and return its summary with the report's path."""
+    use_all_cores()
     use_precision(scenario.simulation.precision)
+    kept = use_compilation_cache()
     total = scenario.simulation.paths
     progress = Silent() if quiet else Progress(total)
     with folder:
@@ -90,7 +94,7 @@ def _run_one(
                 "was written, run it again"
             ) from None
     if not quiet:
-        _print_notices(tree)
+        _print_notices(tree, kept.notices)
     return {**summarise(tree), "report": str(report.resolve())}
 
 
@@ -99,8 +103,8 @@ def _gravest(codes: list[int]) -> int:
     return min((code for code in codes if code), default=0)
 
 
-def _print_notices(tree: xr.DataTree) -> None:
-    for notice in tree.attrs["notices"].splitlines():
+def _print_notices(tree: xr.DataTree, further: Sequence[str]) -> None:
+    for notice in (*tree.attrs["notices"].splitlines(), *further):
         print(f"warning: {notice}", file=sys.stderr)
 
 

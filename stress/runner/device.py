@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -14,13 +15,20 @@ from stress import __version__
 from stress.errors import InputError
 from stress.types import Precision
 
-__all__ = ["choose_device", "info_command", "require_precision", "use_precision"]
+__all__ = [
+    "choose_devices",
+    "device_memory",
+    "info_command",
+    "require_precision",
+    "use_all_cores",
+    "use_precision",
+]
 
 _LIBRARIES = ("jax", "jaxlib", "numpy", "scipy", "xarray", "h5netcdf", "plotly", "pydantic")
 
 
-def choose_device(kind: str | None) -> jax.Device:
-    """Return the first device of a kind, or JAX's own choice.
+def choose_devices(kind: str | None) -> tuple[jax.Device, ...]:
+    """Return all devices of this process of a kind, or of JAX's own choice.
 
     Parameters
     ----------
@@ -33,15 +41,47 @@ def choose_device(kind: str | None) -> jax.Device:
         If there is no such device.
     """
     if kind is None:
-        return jax.devices()[0]
+        return tuple(jax.local_devices())
     try:
-        return jax.devices(kind)[0]
+        return tuple(jax.local_devices(backend=kind))
     except RuntimeError:
         raise InputError(
             f"no {kind} found, JAX sees {', '.join(str(device) for device in jax.devices())}",
             key="--device",
             remedy="leave --device out, or install a JAX built for the device",
         ) from None
+
+
+def use_all_cores() -> None:
+    """Make a device of every core that the process may use; for commands, never for library code.
+
+    XLA runs what it is given on one CPU device one after the other and leaves most of the other
+    cores idle. One core is two devices, because XLA compiles for one device otherwise than for
+    several: so results do not depend on the number of cores. Does nothing once JAX has started, and
+    where the user has chosen a number.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "host_platform_device_count" in flags or "JAX_NUM_CPU_DEVICES" in os.environ:
+        return
+    with contextlib.suppress(RuntimeError):
+        # refused once JAX has started
+        jax.config.update("jax_num_cpu_devices", max(_cores(), 2))
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def device_memory(device: jax.Device) -> int:
+    """Return how many bytes a device may use: its own, or those of the machine."""
+    own = (device.memory_stats() or {}).get("bytes_limit")
+    return int(own) if own else _machine_memory()
+
+
+def _machine_memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def use_precision(precision: Precision) -> None:
@@ -68,6 +108,7 @@ def require_precision(precision: Precision) -> None:
 
 def info_command(*, as_json: bool) -> int:
     """Print versions, devices and memory; return the exit code."""
+    use_all_cores()
     facts = _facts()
     if as_json:
         print(json.dumps(facts, indent=2))
@@ -89,7 +130,7 @@ def _facts() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "memory_bytes": _machine_memory(),
         "devices": [
             {
                 "platform": device.platform,

@@ -123,7 +123,7 @@ def _start(job: Job) -> Findings:
     assets = np.array(setting.assets, object)
     return {
         "accounts": {
-            "group": _text([book.groups[group] for group in book.account_group]),
+            "group": _text(np.array(book.groups, object)[book.account_group]),
             "initial_equity": shown.equity,
             "initial_margin_ratio": shown.margin_ratio,
             "effective_leverage": shown.effective_leverage,
@@ -140,7 +140,7 @@ def _start(job: Job) -> Findings:
             "in_breach": shown.in_breach,
         },
         "positions": {
-            "account": _text([book.accounts[owner] for owner in book.position_account]),
+            "account": _text(np.array(book.accounts, object)[book.position_account]),
             "asset": _text(assets[book.position_asset]),
             "quantity": book.quantity,
             "notional": shown.notional,
@@ -200,7 +200,10 @@ def _row_labels(measured: Measured) -> dict[str, dict[str, Array]]:
 
 def _group_attributes(job: Job, measured: Measured) -> dict[str, dict[str, str | int | float]]:
     """Return what is said of whole groups."""
-    attributes: dict[str, dict[str, str | int | float]] = {"fan": {"paths": measured.fan.paths}}
+    fan = measured.fan
+    attributes: dict[str, dict[str, str | int | float]] = {
+        "fan": {"paths": fan.paths, "accounts": int(fan.grouping.accounts.sum())}
+    }
     if measured.replay:
         attributes["replay"] = {"path": measured.replayed_path, "level": REPLAYED}
     if measured.laws is not None:

@@ -17,6 +17,7 @@ from stress.measure.laws import LawMeasure
 from stress.measure.paired import PairedMeasure
 from stress.measure.risk import EffectiveRisk
 from stress.measure.world import Findings, Grouping, WorldMeasure
+from stress.runner.fan import fan_grouping
 from stress.runner.influence import influence_measure
 from stress.runner.prepare import Job
 from stress.types import Mode
@@ -29,7 +30,8 @@ class Measured:
     """The measures of a run; those that it does not ask for are None or empty.
 
     ``replay`` is the path number ``replayed_path`` step by step. ``run_seconds`` is without
-    compilation; ``platform`` and ``device_kind`` are as JAX names them.
+    compilation; ``platform`` and ``device_kind`` are as JAX names them, of each of the
+    ``devices``.
     """
 
     worlds: dict[Mode, WorldMeasure]
@@ -49,6 +51,7 @@ class Measured:
     replayed_path: int = -1
     platform: str = ""
     device_kind: str = ""
+    devices: int = 1
     compile_seconds: float = 0.0
     run_seconds: float = 0.0
     calibration_seconds: float = 0.0
@@ -74,7 +77,7 @@ def nothing_measured(job: Job) -> Measured:
             for mode, world in job.worlds.items()
         },
         paired=paired,
-        fan=FanMeasure(job.main.grouping, job.fan_schedule.blocks + 1),
+        fan=FanMeasure(fan_grouping(job.main), job.fan_schedule.blocks + 1),
         detail=DetailMeasure() if job.scenario.simulation.detail else None,
     )
     for mode, world in job.worlds.items():

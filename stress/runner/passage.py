@@ -1,4 +1,4 @@
-"""First passage as the runner drives it: compile, start a block of paths, fold it into measures."""
+"""First passage as the runner drives it: compile, start blocks of paths, fold them in."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
-import numpy as np
 
+from stress.engine.block import Schedule
 from stress.engine.passage import first_passage
 from stress.errors import InputError
 from stress.market import ModelSource, knows_extremes
 from stress.measure.block import AccountBlock, account_block
-from stress.runner.fan import Fan, compiled
+from stress.runner.fan import Fan, FanWork
 from stress.runner.measured import Measured
-from stress.runner.prepare import Job
-from stress.types import Integers, Mode
+from stress.runner.prepare import Job, WorldJob
+from stress.runner.spread import Models, Spread, Work, compiled, on_host
+from stress.types import Array, Integers, Mode
 
 __all__ = ["PassageDriver"]
 
 
 class PassageDriver:
-    """First passage of all worlds of a job, compiled for blocks of ``block`` paths.
+    """First passage of all worlds of a job, compiled for blocks of paths on every device.
 
     Raises
     ------
@@ -31,65 +32,79 @@ class PassageDriver:
         or extremes of one that knows none.
     """
 
-    def __init__(self, job: Job, block: int) -> None:
+    def __init__(self, job: Job, spread: Spread) -> None:
         _require_variance(job)
         _require_extremes(job)
-        self._job = job
+        self._job, self.spread = job, spread
+        self._models = Models(job.market, spread)
+        fan = FanWork.of(job, spread)
+        works = [self._work(tuple(job.worlds.values()), job.schedule), fan.work]
+        if job.schedule.monitoring == "extremes":
+            at_closes = replace(job.schedule, monitoring="step", least_excess=False)
+            works.append(self._work((job.main,), at_closes))
+        self._kernel, drawn, *others = compiled(*works)
+        self._fan: Fan | None = Fan(fan, drawn)
+        self._at_closes = others[0] if others else None
+
+    def _work(self, held: tuple[WorldJob, ...], schedule: Schedule) -> Work:
+        job = self._job
         seed = jnp.asarray(job.scenario.simulation.seed, jnp.uint32)
-        worlds = tuple(world.world for world in job.worlds.values())
-        self._arguments = (job.price, worlds, job.rules, seed)
-        self._kernel = compiled(
-            first_passage, job.model, *self._arguments, block=block, schedule=job.schedule
+        return Work(
+            function=first_passage,
+            spread=self.spread,
+            models=self._models,
+            before=(job.price, tuple(world.world for world in held), job.rules, seed),
+            schedule=schedule,
         )
-        self._fan = Fan(job, block)
-        self._at_closes = _at_closes(job, block) if job.schedule.monitoring == "extremes" else None
 
     def under(self, market: ModelSource) -> PassageDriver:
-        """Return the same kernels, not compiled again, for another market of the same shapes."""
+        """Return the same kernels, not compiled again, for another market of the same shapes.
+
+        Its fan is not drawn.
+        """
         other = copy(self)
         other._job = replace(self._job, market=market)
+        other._models = Models(market, self.spread)
+        other._fan = None
         return other
 
     def start(self, numbers: Integers) -> Any:
-        """Begin with a block of paths."""
-        model = self._job.market.block(numbers)
-        closes = None
-        if self._at_closes is not None:
-            price, _, rules, seed = self._arguments
-            closes = self._at_closes(model, price, (self._job.main.world,), rules, seed, numbers)
-        fan = self._fan.start(model, numbers)
-        return self._kernel(model, *self._arguments, numbers), fan, closes
+        """Begin with a block of paths on each device."""
+        model = self._models.block(numbers)
+        outcomes = self._kernel(model, numbers)
+        closes = self._at_closes(model, numbers) if self._at_closes else [None] * len(outcomes)
+        return outcomes, self._fan.start(numbers) if self._fan else [], closes
 
     def absorb(self, measured: Measured, started: Any, count: int) -> None:
-        """Fold the first ``count`` paths of a block into the measures."""
-        job, ((outcomes, mark_end), ratios, closes) = self._job, started
+        """Fold the first ``count`` paths into the measures, device by device."""
+        outcomes, drawn, closes = started
+        steps = []
+        for outcome, close, own in zip(outcomes, closes, self.spread.counts(count), strict=True):
+            if own:
+                steps.append(self._absorb_block(measured, outcome, close, own))
+        if drawn and self._fan is not None:
+            self._fan.absorb(measured.fan, drawn, steps)
+
+    def _absorb_block(self, measured: Measured, outcome: Any, close: Any, count: int) -> Array:
+        """Fold in one device's block; return when the main world's pools were liquidated."""
+        job, (outcomes, mark_end) = self._job, on_host(outcome)
         blocks: dict[Mode, AccountBlock] = {}
         for (mode, world), pools in zip(job.worlds.items(), outcomes, strict=True):
             blocks[mode] = account_block(pools, world.ownership, world.tolerance_usd, count)
             measured.worlds[mode].update(blocks[mode])
         measured.compare(job, blocks)
-        main = list(job.worlds).index(job.main_mode)
-        self._fan.absorb(measured.fan, ratios, np.asarray(outcomes[main].step), count)
-        if measured.closes is not None and closes is not None:
-            held, ((pools,), _) = job.main, closes
+        if measured.closes is not None and close is not None:
+            held, ((pools,), _) = job.main, on_host(close)
             block = account_block(pools, held.ownership, held.tolerance_usd, count)
             measured.closes.update(block)
         if measured.influence is not None:
             measured.influence.update(blocks[job.main_mode])
         if measured.detail is not None:
-            measured.detail.update(blocks[job.main_mode], np.asarray(mark_end)[:, :count])
+            measured.detail.update(blocks[job.main_mode], mark_end[:, :count])
+        return outcomes[list(job.worlds).index(job.main_mode)].step[:, :count]
 
     def finish(self, measured: Measured) -> None:
         """Do nothing: every path is in the measures."""
-
-
-def _at_closes(job: Job, block: int) -> Any:
-    """Return the kernel that looks at the main world at the end of each step only."""
-    schedule = replace(job.schedule, monitoring="step", least_excess=False)
-    worlds = (job.main.world,)
-    seed = jnp.asarray(job.scenario.simulation.seed, jnp.uint32)
-    arguments = (job.model, job.price, worlds, job.rules, seed)
-    return compiled(first_passage, *arguments, block=block, schedule=schedule)
 
 
 def _require_extremes(job: Job) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from stress.book.book import Book
@@ -53,6 +53,10 @@ latency; that without impact."""
 _CHARGED_GROUPS = 16
 """Most groups between which caused liquidations are told apart: what the kernel writes down for it
 grows with pools times groups."""
+
+_MOST_SHOWN, _FEWEST_SHOWN = 1 << 23, 9
+"""Most points of the accounts' curves in a result, and fewest of one curve: with its interval a
+point takes 24 bytes, and a million accounts would take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ class Job:
     market: ModelSource
     environment: Environment | None
     rules: Rules
-    price: jnp.ndarray
+    price: jax.Array
     schedule: Schedule
     fan_schedule: Schedule
     request: Request
@@ -168,7 +172,8 @@ def prepare(scenario: Scenario, market: PriceModel | ModelSource | None = None) 
     simulation = scenario.simulation
     alias = _aliases(book, scenario.worlds)
     simulated = tuple(dict.fromkeys(alias.values()))
-    dtype = jnp.dtype(simulation.precision)
+    dtype = np.dtype(simulation.precision)
+    numbers: Any = (setting.fee, setting.warning, setting.venue.fund)
     cascade = needs_cascade(scenario, book)
     schedule = Schedule(
         steps=setting.steps,
@@ -193,12 +198,9 @@ def prepare(scenario: Scenario, market: PriceModel | ModelSource | None = None) 
         alias=alias,
         market=source,
         environment=build_environment(scenario, setting, simulation.precision),
-        rules=Rules(
-            jnp.asarray(setting.fee, dtype),
-            jnp.asarray(setting.warning, dtype),
-            jnp.asarray(setting.venue.fund, dtype),
-        ),
-        price=jnp.asarray(setting.price, dtype),
+        # NumPy's arrays have their type: a conversion on the device would be compiled
+        rules=jax.device_put(Rules(*np.asarray(numbers, dtype))),
+        price=jax.device_put(setting.price.astype(dtype)),
         schedule=schedule,
         fan_schedule=replace(schedule, block=fan_block(setting.steps), least_excess=False),
         request=Request(
@@ -206,7 +208,7 @@ def prepare(scenario: Scenario, market: PriceModel | ModelSource | None = None) 
             quantiles=simulation.quantiles,
             confidence=Confidence(simulation.confidence, drawn.design_effect if drawn else 1.0),
             paths=simulation.paths,
-            grid=TimeGrid.build(setting.steps, len(book.accounts), step_days),
+            grid=_grid(setting.steps, len(book.accounts), step_days),
             precision=simulation.precision,
         ),
         notices=(
@@ -248,6 +250,14 @@ def market_clock(scenario: Scenario, setting: Setting) -> Clock:
         scenario.simulation.paths,
         scenario.simulation.precision,
     )
+
+
+def _grid(steps: int, accounts: int, step_days: float) -> TimeGrid:
+    """Return the times at which liquidations are counted and shown: few for many accounts."""
+    grid = TimeGrid.build(steps, accounts, step_days)
+    most = max(_FEWEST_SHOWN, _MOST_SHOWN // max(accounts, 1))
+    kept = np.linspace(0, len(grid.shown) - 1, min(most, len(grid.shown)))
+    return replace(grid, shown=grid.shown[np.round(kept).astype(int)])
 
 
 def _aliases(book: Book, worlds: tuple[Mode, ...]) -> dict[Mode, Mode]:

@@ -12,11 +12,11 @@ import xarray as xr
 
 from stress.market import ModelSource, PriceModel
 from stress.runner.calibration_draws import calibration_error, drawn_markets
-from stress.runner.device import choose_device, require_precision
+from stress.runner.device import choose_devices, device_memory, require_precision
 from stress.runner.drive import compiled_driver, drive
 from stress.runner.label import label
 from stress.runner.measured import Measured, nothing_measured
-from stress.runner.plan import path_block
+from stress.runner.plan import bytes_per_path, device_count, paths_together
 from stress.runner.prepare import Job, prepare
 from stress.runner.progress import Silent
 from stress.scenario.load import load_scenario, with_options
@@ -52,7 +52,8 @@ def run(
         A price model in the scenario's precision (``stress.market.PriceModel``), or a source of one
         a block of paths (``ModelSource``), used instead of the scenario's.
     device
-        ``"cpu"``, ``"gpu"``, or None for JAX's own choice.
+        ``"cpu"``, ``"gpu"``, or None for JAX's own choice. All devices of that kind are used, or as
+        many as there are blocks of paths for; the numbers do not depend on how many, two or more.
     calibration_draws
         Draw so many sets of the market's parameters from their standard errors, run each on the
         same normals, and give the main numbers a calibration interval beside the sampling one; 0,
@@ -91,35 +92,80 @@ def simulate(
 ) -> xr.DataTree:
     """Prepare, measure and assemble a loaded scenario; see ``run``."""
     require_precision(scenario.simulation.precision)
-    with jax.default_device(choose_device(device)):
+    devices = choose_devices(device)
+    with jax.default_device(devices[0]):
         job = prepare(scenario, market)
         drawn = drawn_markets(job, calibration_draws, market)
-        measured = measure(job, progress or Silent(), drawn)
+        measured = measure(job, progress or Silent(), drawn, devices=devices)
     return label(job, measured)
 
 
-def measure(job: Job, progress: Silent, drawn: Sequence[ModelSource] = ()) -> Measured:
+def measure(
+    job: Job,
+    progress: Silent,
+    drawn: Sequence[ModelSource] = (),
+    *,
+    devices: Sequence[jax.Device] | None = None,
+) -> Measured:
     """Simulate every block of paths and fold it into the measures, in order.
 
-    ``drawn`` are further markets, each of which is run on the same normals for the calibration
-    error of the main numbers.
+    Parameters
+    ----------
+    drawn
+        Further markets, each of which is run on the same normals for the calibration error of the
+        main numbers.
+    devices
+        Of one kind; by default all of the kind that holds the job's arrays.
     """
-    device = next(iter(job.price.devices()))
+    if devices is None:
+        devices = jax.local_devices(backend=next(iter(job.price.devices())).platform)
+    used, block = _cut(job, devices)
     measured = nothing_measured(job)
-    measured.platform, measured.device_kind = device.platform, device.device_kind
-    block = path_block(device.platform)
+    measured.platform, measured.device_kind = used[0].platform, used[0].device_kind
+    measured.devices = len(used)
 
     start = time.perf_counter()
-    driver = compiled_driver(job, block)
+    driver = compiled_driver(job, block, used)
     measured.compile_seconds = time.perf_counter() - start
 
     start = time.perf_counter()
-    drive(driver, measured, job.scenario.simulation.paths, block, progress)
+    drive(driver, measured, job.scenario.simulation.paths, progress)
     driver.finish(measured)
     measured.run_seconds = time.perf_counter() - start
     if drawn:
         start = time.perf_counter()
-        measured.calibration = calibration_error(job, driver, drawn, block)
+        measured.calibration = calibration_error(job, driver, drawn)
         measured.calibration_seconds = time.perf_counter() - start
     progress.close()
     return measured
+
+
+def _cut(job: Job, devices: Sequence[jax.Device]) -> tuple[Sequence[jax.Device], int]:
+    """Return the devices that are used, and how many paths each simulates at a time."""
+    memory = device_memory(devices[0])
+    if devices[0].platform == "cpu":
+        # they share the machine's
+        memory //= len(devices)
+    block = paths_together(devices[0].platform, memory, _bytes_per_path(job))
+    count = device_count(job.scenario.simulation.paths, block, len(devices))
+    return devices[:count], block
+
+
+def _bytes_per_path(job: Job) -> int:
+    """Return about how much memory the kernels of a job take for one more path."""
+    assets, steps = len(job.setting.assets), job.schedule.block
+    worlds = job.worlds.values()
+    if job.main.cascade is None:
+        pools = sum(len(world.pools.cash) for world in worlds)
+        return bytes_per_path(pools=pools, assets=assets, steps=steps)
+    return sum(
+        bytes_per_path(
+            pools=len(world.pools.cash),
+            positions=len(world.cascade.row),
+            assets=assets,
+            steps=steps,
+            variants=len(world.cascade.variants),
+        )
+        for world in worlds
+        if world.cascade is not None
+    )

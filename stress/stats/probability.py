@@ -74,7 +74,8 @@ def probability_interval(mean: Floats, variance: Floats, trials: int, confidence
     binomial = mean * (1 - mean)
     biased = np.asarray(variance, float) * (trials - 1) / max(trials, 1)
     expected = np.minimum(mean, 1 - mean) * independent(float(trials), confidence)
-    trusted = (expected >= _FEW_HITS) & (biased > 0)
+    # five are five however the mean was rounded
+    trusted = (expected >= _FEW_HITS - 1e-9) & (biased > 0)
     gain = np.where(trusted, binomial / np.where(biased > 0, biased, 1.0), 1.0)
     return wilson(mean, trials * np.maximum(gain, 1.0), confidence)
 

@@ -34,15 +34,17 @@ def time_quantiles(
     that bound it, as in ``tail.quantile_ranks``; the first or last of ``times`` where there are too
     few events for a bound.
     """
-    running = np.cumsum(counts, axis=1)
-    events = running[:, -1]
+    events = counts.sum(axis=1)
+    running = np.cumsum(counts).reshape(counts.shape)
     side = (1 - confidence) / 2
     estimate = order_rank(events, level)
     # windows that overlap have the same event: as many count as are worth one each
     counted = np.floor(independent(events.astype(float), confidence))
     effect = design_effect(confidence)
-    lower = np.floor(np.nan_to_num(binom.ppf(side, counted, level)) * effect)
-    upper = np.nan_to_num(binom.ppf(1 - side, counted, level)) + 1
+    # many rows have as many events: the inverse is slow
+    distinct, of = np.unique(counted, return_inverse=True)
+    lower = np.floor(np.nan_to_num(binom.ppf(side, distinct, level))[of] * effect)
+    upper = np.nan_to_num(binom.ppf(1 - side, distinct, level))[of] + 1
     upper = np.where(upper > counted, events + 1, np.ceil(upper * effect))
     # beyond the smallest or largest event there is only the start or the horizon to name
     values = [
@@ -56,6 +58,11 @@ def time_quantiles(
 
 
 def _at_rank(running: Integers, times: Floats, rank: Array) -> Floats:
-    """Return (rows,) the time at which a running count reaches a rank."""
-    place = [np.searchsorted(row, wanted) for row, wanted in zip(running, rank, strict=True)]
-    return times[np.minimum(place, len(times) - 1)]
+    """Return (rows,) the time at which a row's events reach a rank; any where they never do.
+
+    ``running`` counts the events of all rows so far, row after row, so that it ascends throughout:
+    a row's begin where those of the row before end.
+    """
+    before = np.append(0, running[:-1, -1])
+    place = np.searchsorted(running.reshape(-1), before + np.maximum(rank, 1))
+    return times[np.clip(place - np.arange(len(running)) * len(times), 0, len(times) - 1)]

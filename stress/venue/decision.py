@@ -36,8 +36,8 @@ class Decision(Protocol):
 
     counts_over_closing: bool
 
-    def views(self, now: jax.Array, late: jax.Array) -> jax.Array:
-        """Return (deciders, assets, paths) marks seen: ``now`` and ``late`` are (assets, paths)."""
+    def late(self, assets: int) -> jax.Array:
+        """Return (deciders, assets) whether a decider sees an asset's late mark."""
         ...
 
     def own(self, assets: int) -> jax.Array:
@@ -60,9 +60,9 @@ class Leader:
         """The latency."""
         return self.latency
 
-    def views(self, now: jax.Array, late: jax.Array) -> jax.Array:
-        """Return one view."""
-        return (late if self.delay else now)[None]
+    def late(self, assets: int) -> jax.Array:
+        """Return the same for all assets."""
+        return jnp.full((1, assets), self.delay > 0)
 
     def own(self, assets: int) -> jax.Array:
         """Return True for all assets."""
@@ -93,11 +93,9 @@ class Sharded:
         """The number of shards."""
         return self.shards
 
-    def views(self, now: jax.Array, late: jax.Array) -> jax.Array:
-        """Return one view a shard."""
-        mine = self.own(now.shape[0])[:, :, None]
-        others = late if self.delay else now
-        return jnp.where(mine, now[None], others[None])
+    def late(self, assets: int) -> jax.Array:
+        """Return True for other shards' assets where there is a lag."""
+        return ~self.own(assets) & (self.delay > 0)
 
     def own(self, assets: int) -> jax.Array:
         """Return True for a shard's own assets."""

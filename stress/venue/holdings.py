@@ -108,8 +108,8 @@ class Ledger(NamedTuple):
     quantity, coins
         (positions + 1, columns), (coins + 1, columns) units.
     base, acted_on
-        (positions + 1, columns) size when the pool's liquidation began, and (pools, columns)
-        whether one is going on; of no size unless the amount rule asks for them.
+        (positions + 1, columns) size when the pool's liquidation began, and (pools, columns) the
+        column's last look at which one was going on; of no size unless the amount rule asks.
     chosen, sold
         (positions + 1, columns), (coins + 1, columns) what the last batch in which the pool acted
         closes and sells, in units without sign.
@@ -181,11 +181,7 @@ def gather(holdings: Holdings, ledger: Ledger, pool: jax.Array, column: jax.Arra
     """Return (pairs,) pools in (pairs,) columns."""
     rows, coin_rows = holdings.rows[:, pool], holdings.coin_rows[:, pool]
     quantity = ledger.quantity[rows, column[None]]
-    if ledger.base.size:
-        going_on = ledger.acted_on[pool, column]
-        base = jnp.where(going_on[None], ledger.base[rows, column[None]], jnp.abs(quantity))
-    else:
-        base = jnp.abs(quantity)
+    base = ledger.base[rows, column[None]] if ledger.base.size else jnp.abs(quantity)
     return Some(
         cash=ledger.cash[pool, column],
         asset=holdings.asset[rows],

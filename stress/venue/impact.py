@@ -19,10 +19,19 @@ __all__ = ["Impact", "Linear", "NoImpact", "SquareRoot"]
 
 
 class Impact(Protocol):
-    """What the engine asks of an impact law."""
+    """What the engine asks of an impact law.
+
+    ``reacts``: whether marks move at all.
+    """
+
+    reacts: bool
+
+    def at(self, asset: jax.Array) -> Impact:
+        """Return the law with its numbers gathered by assets of any shape."""
+        ...
 
     def log_move(self, flow: jax.Array) -> jax.Array:
-        """Return the (assets, paths) move of the log mark at a flow in USD."""
+        """Return the move of the log mark at a flow in USD, its leading axes those of the law."""
         ...
 
 
@@ -30,6 +39,12 @@ class Impact(Protocol):
 @dataclass(frozen=True)
 class NoImpact:
     """Forced flow does not move prices."""
+
+    reacts = False
+
+    def at(self, asset: jax.Array) -> NoImpact:
+        """Return itself."""
+        return self
 
     def log_move(self, flow: jax.Array) -> jax.Array:
         """Return 0."""
@@ -43,9 +58,15 @@ class Linear:
 
     depth: jax.Array
 
+    reacts = True
+
+    def at(self, asset: jax.Array) -> Linear:
+        """Return the law of these assets."""
+        return Linear(self.depth[asset])
+
     def log_move(self, flow: jax.Array) -> jax.Array:
         """Return the move."""
-        return 0.01 * flow / self.depth[:, None]
+        return 0.01 * flow / _beside(self.depth, flow)
 
 
 @register_part
@@ -64,7 +85,18 @@ class SquareRoot:
     scale: jax.Array
     adv: jax.Array
 
+    reacts = True
+
+    def at(self, asset: jax.Array) -> SquareRoot:
+        """Return the law of these assets."""
+        return SquareRoot(self.scale[asset], self.adv[asset])
+
     def log_move(self, flow: jax.Array) -> jax.Array:
         """Return the move."""
-        share = jnp.abs(flow) / self.adv[:, None]
-        return jnp.sign(flow) * self.scale[:, None] * jnp.sqrt(share)
+        share = jnp.abs(flow) / _beside(self.adv, flow)
+        return jnp.sign(flow) * _beside(self.scale, flow) * jnp.sqrt(share)
+
+
+def _beside(numbers: jax.Array, flow: jax.Array) -> jax.Array:
+    """Return numbers by asset with as many axes as the flow, whose further axes they do not see."""
+    return numbers.reshape(numbers.shape + (1,) * (flow.ndim - numbers.ndim))

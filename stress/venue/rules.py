@@ -100,27 +100,43 @@ class VenueRules:
         ]
         return jnp.concatenate(moves, axis=-1)
 
-    def views(self, now: jax.Array, late: jax.Array) -> jax.Array:
-        """Return (deciders, assets, columns) marks seen.
+    def log_move(self, flow: jax.Array, asset: jax.Array, variant: jax.Array) -> jax.Array:
+        """Return moves of the log mark at flows in assets and variants of their shape."""
+        moves = [each.impact.at(asset).log_move(flow) for each in self.variants]
+        moved = moves[0]
+        for number, move in enumerate(moves[1:], start=1):
+            moved = jnp.where(variant == number, move, moved)
+        return moved
 
-        A variant with fewer deciders than another repeats its first view, for nobody's use.
+    def reacts(self) -> jax.Array:
+        """Return (variants,) whether marks react to forced flow."""
+        return jnp.array([variant.impact.reacts for variant in self.variants])
+
+    def late(self) -> jax.Array:
+        """Return (deciders, assets, variants) whether a decider sees an asset's late mark.
+
+        A variant with fewer deciders than another has idle ones, which own nothing.
         """
-        most = max(variant.decision.deciders for variant in self.variants)
-        nows, lates = (jnp.split(of, len(self.variants), axis=-1) for of in (now, late))
-        seen = []
-        for variant, here, before in zip(self.variants, nows, lates, strict=True):
-            views = variant.decision.views(here, before)
-            idle = jnp.broadcast_to(views[:1], (most - views.shape[0], *views.shape[1:]))
-            seen.append(jnp.concatenate([views, idle]))
-        return jnp.concatenate(seen, axis=-1)
+        return self._of_deciders([each.decision.late(self._assets) for each in self.variants])
 
     def own(self) -> jax.Array:
         """Return (deciders, assets, variants) whether a decider may close positions in an asset."""
-        assets = self.funding_rate.shape[0]
-        most = max(variant.decision.deciders for variant in self.variants)
-        own = [variant.decision.own(assets) for variant in self.variants]
+        return self._of_deciders([each.decision.own(self._assets) for each in self.variants])
+
+    @property
+    def deciders(self) -> int:
+        """The most deciders of a variant."""
+        return max(variant.decision.deciders for variant in self.variants)
+
+    @property
+    def _assets(self) -> int:
+        return self.funding_rate.shape[0]
+
+    def _of_deciders(self, parts: list[jax.Array]) -> jax.Array:
+        """Return (deciders, assets, variants) from (its deciders, assets) of each variant."""
         padded = [
-            jnp.concatenate([of, jnp.zeros((most - of.shape[0], assets), bool)]) for of in own
+            jnp.concatenate([of, jnp.zeros((self.deciders - of.shape[0], self._assets), bool)])
+            for of in parts
         ]
         return jnp.stack(padded, axis=-1)
 

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from stress.book.liquidation import Holding, safe_interval, safe_intervals
+from stress.book.liquidation import (
+    Holding,
+    common_intervals,
+    rows_by_size,
+    safe_interval,
+    safe_intervals,
+)
 from stress.margin import tier_amounts
 from tests.strategies import tier_tables
 
@@ -209,3 +215,23 @@ def test_many_single_positions_at_once(several: list[Holding]) -> None:
             continue
         scale = abs(holding.rest) / abs(holding.quantity[0]) + PRICE
         np.testing.assert_allclose([low[0], high[0]], expected, rtol=1e-9, atol=1e-9 * scale)
+
+
+@settings(deadline=None)
+@given(st.lists(holdings(), min_size=2, max_size=6))
+def test_many_holdings_at_once(several: list[Holding]) -> None:
+    """Holdings of as many positions together give the digits of each alone."""
+    count = len(several[0].quantity)
+    tiers = several[0].rate.shape[1]
+    alike = [each for each in several if each.rate.shape == (count, tiers)]
+    parts = ("rest", "quantity", "entry", "rate", "amount", "coins")
+    low, high = common_intervals(*(np.array([getattr(h, part) for h in alike]) for part in parts))
+    for place, holding in enumerate(alike):
+        np.testing.assert_array_equal([low[place], high[place]], safe_interval(holding))
+
+
+def test_rows_by_size() -> None:
+    found = list(rows_by_size(np.array([7, 3, -1, 7, 5, 3, 7, 9])))
+    expected = [([5, 9], [[4], [7]]), ([3], [[1, 5]]), ([7], [[0, 3, 6]])]
+    assert [(groups.tolist(), rows.tolist()) for groups, rows in found] == expected
+    assert list(rows_by_size(np.array([-1, -1]))) == []

@@ -172,3 +172,52 @@ def test_suggestions() -> None:
     assert suggestion("x", ["alice", "bob"]) == "known: alice, bob"
     many = [f"name{i}" for i in range(20)]
     assert suggestion("x", many).endswith("name7 and 12 more")
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**20), 10**20)
+WRITTEN = (
+    st.builds(str, NUMBERS) | st.builds("{:+}".format, NUMBERS) | st.sampled_from(["", " 1_0 "])
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cells=st.lists(WRITTEN, min_size=1, max_size=6))
+def test_columns_are_read_as_cells_are(cells: list[str], tmp_path: Path) -> None:
+    """A whole column at once gives the digits that Python reads cell by cell."""
+    rows = "".join(f"name{row % 2},{cell}\n" for row, cell in enumerate(cells))
+    table = read(tmp_path, "name,value\n" + rows)
+    expected = [float(cell) if cell else float("nan") for cell in cells]
+    np.testing.assert_array_equal(table.numbers("value", optional=True), expected)
+    assert table.cells("value") == [cell.strip() for cell in cells]
+    names, index = table.numbered("name")
+    assert [names[place] for place in index] == table.text("name")
+    places = table.places("name", ["name1", "name0"], "unknown")
+    np.testing.assert_array_equal(places, 1 - index)
+
+
+def test_the_first_unknown_name_is_named(tmp_path: Path) -> None:
+    table = read(tmp_path, "name,value\na,1\nB,2\nc,3\n")
+    with pytest.raises(
+        InputError, match=r'row 2 \(line 3\), column name: no such, got "B"'
+    ) as caught:
+        table.places("name", ["a", "b"], "no such")
+    assert 'did you mean "b"' in str(caught.value)
+
+
+def test_empty_cells_read_as_the_default(tmp_path: Path) -> None:
+    table = read(tmp_path, "name,value,extra\na,1,x\nb,2,\nc,3,all\n")
+    assert table.text("extra", default="all") == ["x", "all", "all"]
+    assert table.numbered("extra", default="all")[0] == ("x", "all")
+    with pytest.raises(InputError, match=r"row 2 \(line 3\), column extra: the cell is empty"):
+        table.text("extra")
+
+
+def test_dictionaries_of_a_parquet_file(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    kinds = pa.array(["b", "a", None, "b"]).dictionary_encode()
+    pq.write_table(pa.table({"name": kinds, "value": pa.array([1, 2, 3, 4], pa.int8())}), path)
+    table = read_table(path, ("name", "value"))
+    names, index = table.numbered("name", default="-")
+    assert names == ("b", "a", "-")
+    assert index.tolist() == [0, 1, 2, 0]
+    assert table.text("value") == ["1", "2", "3", "4"]

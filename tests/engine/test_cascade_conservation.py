@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,8 @@ from stress.engine.batch import State, Trading
 
 # a path is taken apart into its batches: there is no public face for that
 from stress.engine.cascade import _at_start
-from stress.engine.rounds import Lists, Moment, liquidate, obey_controls
+from stress.engine.rounds import Lists, obey_controls, one_round, reach
+from stress.engine.span import Span
 from stress.venue.holdings import Holdings
 from stress.venue.rules import VenueRules
 from tests.cascade_books import (
@@ -46,95 +47,115 @@ TAU = 1e-9
 
 
 @jax.jit
-def at_start(holdings: Holdings, rules: VenueRules) -> tuple[State, Lists, jax.Array]:
-    carried = _at_start(_trading(holdings, rules), PATHS)
-    return carried.state, carried.lists, carried.history
+def at_start(holdings: Holdings, rules: VenueRules) -> tuple[State, Lists]:
+    carried = _at_start(_trading(holdings, rules), PATHS, block=1)
+    return carried.state, carried.lists
 
 
 @jax.jit
 def controls(
-    holdings: Holdings, rules: VenueRules, state: State, moment: Moment, lists: Lists
+    holdings: Holdings, rules: VenueRules, state: State, span: Span, lists: Lists
 ) -> State:
-    return obey_controls(_trading(holdings, rules), state, moment, lists)[0]
+    with_ = _trading(holdings, rules)
+    return obey_controls(with_, reach(with_, state, span), span, lists)[0]
 
 
 @jax.jit
-def one_round(
-    holdings: Holdings, rules: VenueRules, state: State, moment: Moment, lists: Lists
-) -> State:
-    with_ = _trading(holdings, replace(rules, rounds=1))
-    return liquidate(with_, state, moment, lists)[0]
+def a_round(holdings: Holdings, rules: VenueRules, state: State, span: Span, lists: Lists) -> State:
+    with_ = _trading(holdings, rules)
+    return one_round(with_, reach(with_, state, span), span, lists)[0]
 
 
 def _trading(holdings: Holdings, rules: VenueRules) -> Trading:
-    return Trading(jnp.asarray(PRICE), holdings, rules, TAU, everyone=False)
+    return Trading.of(
+        jnp.asarray(PRICE), holdings, rules, steps=STEPS, tolerance=TAU, everyone=False
+    )
 
 
 @dataclass
 class Batch:
-    """The state before and after the controls of a step, or one round; arrays of NumPy."""
+    """The state before and after the controls of a step, or one round; arrays of NumPy.
+
+    ``log_price`` (assets, columns) and ``depth`` (assets, paths) of the step ``number``.
+    """
 
     kind: str
     laid: Laid
+    number: int
+    log_price: Floats
+    depth: Floats
     before: State
     after: State
+
+    def flow(self, state: State) -> tuple[Floats, Floats]:
+        """Return the lasting and the passing flow now, (assets, columns)."""
+        market = state.market
+        faded = float(self.laid.rules.decay) ** (self.number - np.asarray(market.since))
+        return np.asarray(market.lasting), np.asarray(market.passing) * faded
+
+    def marks_of(self, state: State) -> Floats:
+        """Return (assets, columns) marks by the laws as they are written."""
+        moves = []
+        for variant, part in enumerate(np.split(sum(self.flow(state)), len(VARIANTS), axis=1)):
+            if variant in (SHARDED, SQUARE_ROOT):
+                daily = np.array(VOLATILITY)[:, None] / np.sqrt(365.0)
+                moves.append(np.sign(part) * daily * np.sqrt(np.abs(part) / np.array(ADV)[:, None]))
+            else:
+                share = 0.0 if variant == NONE else 0.01
+                moves.append(share * part / np.array(DEPTH_1PCT)[:, None])
+        logs = self.log_price + np.concatenate(moves, axis=1)
+        marks: Floats = np.array(PRICE)[:, None] * np.exp(logs)
+        return marks
 
 
 def batches(laid: Laid, prices: Floats, depths: Floats) -> Iterator[Batch]:
     """Yield the batches of a book on (paths, steps + 1, assets) prices.
 
-    ``depths`` (steps + 1, assets, paths): what depth is left in each step.
+    ``depths`` (steps + 1, assets, paths): what depth is left in each step. Every step is a span of
+    its own, in which all columns begin anew.
     """
     arguments = laid.holdings, laid.rules
-    state, lists, history = at_start(*arguments)
+    state, lists = at_start(*arguments)
+    logs = np.log(prices / PRICE).transpose(1, 2, 0)
+    logs = np.concatenate([np.repeat(logs[:1], laid.rules.delay, axis=0), logs])
     for step in range(prices.shape[1]):
-        log_price = np.tile(np.log(prices[:, step] / PRICE).T, len(VARIANTS))
-        state = state._replace(
-            market=state.market._replace(
-                fundamental=jnp.asarray(log_price),
-                depth=jnp.asarray(depths[step]),
-                passing=state.market.passing * laid.rules.decay,
-            ),
-            watch=state.watch._replace(stale=jnp.ones((), bool)),
+        nodes = logs[step : step + laid.rules.delay + 1]
+        span = _one_step(step, nodes, depths[step])
+        clock = state.clock._replace(
+            place=jnp.full_like(state.clock.place, -1), acted=jnp.zeros_like(state.clock.acted)
         )
-        moment = Moment(
-            jnp.asarray(step, jnp.int32),
-            jnp.zeros((), jnp.int32),
-            jnp.asarray(log_price)[None],
-            history,
-            history[step % 2],
-        )
+        stale = jnp.ones_like(state.watch.stale)
+        state = state._replace(clock=clock, watch=state.watch._replace(stale=stale))
+        what = (laid, step, np.tile(nodes[-1], len(VARIANTS)), depths[step])
         if step > 0:
-            after = controls(*arguments, state, moment, lists)
-            yield Batch("controls", laid, *jax.tree.map(np.asarray, (state, after)))
+            after = controls(*arguments, state, span, lists)
+            yield Batch("controls", *what, *jax.tree.map(np.asarray, (state, after)))
             state = after
         for _ in range(8):
-            after = one_round(*arguments, state, moment, lists)
-            batch = Batch("round", laid, *jax.tree.map(np.asarray, (state, after)))
+            after = a_round(*arguments, state, span, lists)
+            batch = Batch("round", *what, *jax.tree.map(np.asarray, (state, after)))
             state = after
             if (batch.before.ledger.cash == batch.after.ledger.cash).all():
                 break
             yield batch
-        log_marks = jnp.asarray(np.log(marks_of(state) / np.array(PRICE)[:, None]))
-        history = history.at[step % 2].set(log_marks)
-        history = jnp.broadcast_to(log_marks, history.shape) if step == 0 else history
 
 
-def marks_of(state: State) -> Floats:
-    """Return (assets, columns) marks by the laws as they are written."""
-    market = state.market
-    flow = np.asarray(market.lasting) + np.asarray(market.passing)
-    moves = []
-    for variant, part in enumerate(np.split(flow, len(VARIANTS), axis=1)):
-        if variant in (SHARDED, SQUARE_ROOT):
-            daily = np.array(VOLATILITY)[:, None] / np.sqrt(365.0)
-            moves.append(np.sign(part) * daily * np.sqrt(np.abs(part) / np.array(ADV)[:, None]))
-        else:
-            share = 0.0 if variant == NONE else 0.01
-            moves.append(share * part / np.array(DEPTH_1PCT)[:, None])
-    logs = np.asarray(market.fundamental) + np.concatenate(moves, axis=1)
-    marks: Floats = np.array(PRICE)[:, None] * np.exp(logs)
-    return marks
+def _one_step(step: int, nodes: Floats, depth: Floats) -> Span:
+    """Return the span of one step, from the (delay + 1, assets, paths) log prices seen there."""
+    low, high = nodes.min(axis=0), nodes.max(axis=0)
+    marks = np.array(PRICE)[:, None] * np.exp(np.stack([low, high]))
+    return jax.tree.map(
+        jnp.asarray,
+        Span(
+            first=np.int32(step),
+            looks=np.ones(1, bool),
+            nodes=nodes,
+            marks=marks[..., None],
+            low=low,
+            high=high,
+            depth=depth[None],
+        ),
+    )
 
 
 @dataclass
@@ -164,7 +185,7 @@ def audit(batch: Batch) -> Account:
     assert (coins_have >= 0).all() and (sold >= 0).all()
     assert ((has == had) | (has == 0) | (np.abs(has) >= TAU * loaded)).all()
 
-    old, new = marks_of(before), marks_of(after)
+    old, new = batch.marks_of(before), batch.marks_of(after)
     price = (old + new) / 2
     columns = had.shape[1]
     scale = 1 + np.abs(had).T @ entry + np.abs(before.ledger.cash).sum(axis=0)
@@ -177,12 +198,13 @@ def audit(batch: Batch) -> Account:
 
     # the flow: what was sold on balance, at fundamental prices, by the depth that is left
     net = by_asset(closed, asset) + by_asset(sold, coin_asset)
-    depth = np.tile(before.market.depth, len(VARIANTS))
-    flow = -net * np.array(PRICE)[:, None] * np.exp(before.market.fundamental) / depth
-    for name, share in (("lasting", batch.laid.rules.permanent), ("passing", None)):
-        part = (share if share is not None else 1 - batch.laid.rules.permanent) * flow
-        moved = getattr(after.market, name) - getattr(before.market, name)
-        assert (np.abs(moved - part) <= 1e-8 * scale / depth.min(axis=0)).all(), name
+    depth = np.tile(batch.depth, len(VARIANTS))
+    flow = -net * np.array(PRICE)[:, None] * np.exp(batch.log_price) / depth
+    permanent = float(batch.laid.rules.permanent)
+    for share, left, stands in zip(
+        (permanent, 1 - permanent), batch.flow(before), batch.flow(after), strict=True
+    ):
+        assert (np.abs(stands - left - share * flow) <= 1e-8 * scale / depth.min(axis=0)).all()
 
     # conservation, at marks of no meaning
     rng = np.random.default_rng(3)
@@ -278,7 +300,7 @@ def check_sales(batch: Batch, found: Account) -> None:
     """Who owes without a position sells the least that covers it, in file order, no haircut."""
     holdings, before = batch.laid.holdings, batch.before
     pool, coin_pool = (np.asarray(getattr(holdings, name))[:-1] for name in ("pool", "coin_pool"))
-    value = marks_of(before)[np.asarray(holdings.coin_asset)[:-1]]
+    value = batch.marks_of(before)[np.asarray(holdings.coin_asset)[:-1]]
     held = np.zeros_like(before.ledger.cash)
     np.add.at(held, pool, np.abs(before.ledger.quantity[:-1]))
     owed = np.where(held == 0, np.maximum(-before.ledger.cash, 0), 0)

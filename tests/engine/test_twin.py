@@ -110,6 +110,7 @@ def test_step_of_any_book(
 def test_panels_of_every_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A larger book is dealt to panels by width, pools without positions and wide ones too."""
     monkeypatch.setattr(deal, "_SMALL", 0)
+    monkeypatch.setattr(deal, "_PADDED", 0.0)
     accounts = random_book(SEEDS[0], tuple(KINDS))
     job = prepared(tmp_path, accounts, seed=SEEDS[0])
     widths = [(panel.asset.shape[0], panel.coin_asset.shape[0]) for panel in job.main.world.panels]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from scipy.stats import kstest
 
 from stress.engine.block import Schedule
 from stress.engine.paths import price_paths
-from stress.market.gbm import GeometricBrownianMotion, symmetric_root
+from stress.market.gbm import GeometricBrownianMotion, matrix_product, symmetric_root
 
 PRICE = np.array([100.0, 60_000.0, 0.4])
 VOLATILITY = np.array([0.3, 0.8, 1.5])
@@ -112,6 +113,48 @@ class TestRoot:
         shocks = (steps - mean) / (VOLATILITY * np.sqrt(STEP_YEARS))
         np.testing.assert_allclose(shocks[..., 1], shocks[..., 0], atol=1e-7)
         np.testing.assert_allclose(shocks[..., 2], -shocks[..., 0], atol=1e-7)
+
+
+class TestProduct:
+    @pytest.mark.parametrize("precision", ["float32", "float64"])
+    @pytest.mark.parametrize("size", [1, 4, 17, 32])
+    def test_digits_know_no_other_columns(self, size: int, precision: str) -> None:
+        """Neither how many there are nor where one stands: what a library's product does not."""
+        rng = np.random.default_rng(SEED)
+        matrix = jnp.asarray(rng.normal(size=(size, size)), precision)
+        columns = rng.normal(size=(size, 300)).astype(precision)
+        product = jax.jit(matrix_product)
+        together = np.asarray(product(matrix, jnp.asarray(columns)))
+        np.testing.assert_allclose(
+            together, np.asarray(matrix) @ columns, atol=1e-5 if precision == "float32" else 1e-13
+        )
+        for width in (1, 3, 16, 64):
+            for first in (0, 5):
+                part = slice(first, first + width)
+                alone = product(matrix, jnp.asarray(columns[:, part]))
+                np.testing.assert_array_equal(alone, together[:, part])
+
+    def test_many_assets(self) -> None:
+        """Those that a library multiplies; in full precision."""
+        rng = np.random.default_rng(SEED)
+        matrix, columns = rng.normal(size=(50, 50)), rng.normal(size=(50, 64))
+        found = matrix_product(jnp.asarray(matrix), jnp.asarray(columns))
+        np.testing.assert_allclose(found, matrix @ columns, atol=1e-12)
+
+
+def test_any_number_of_paths_at_a_time() -> None:
+    """A path's prices are the same digits whether it is simulated alone or with any others."""
+    schedule = Schedule(steps=STEPS, block=4, monitoring="step", precision="float32")
+    model = jax.tree.map(lambda numbers: numbers.astype(jnp.float32), build())
+    start, seed = jnp.asarray(PRICE, jnp.float32), jnp.asarray(SEED, jnp.uint32)
+
+    def prices(paths: np.ndarray) -> np.ndarray:
+        numbers = jnp.asarray(paths, jnp.uint32)
+        return np.asarray(price_paths(model, start, seed, numbers, schedule=schedule))
+
+    together = prices(np.arange(200))
+    for chosen in (np.array([7]), np.arange(16), np.arange(90)[::-1]):
+        np.testing.assert_array_equal(prices(chosen), together[chosen])
 
 
 class TestReturns:

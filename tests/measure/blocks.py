@@ -9,12 +9,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from stress.measure.block import AccountBlock
+from stress.measure.block import AccountBlock, Rows
 from stress.measure.moments import Estimate
+from stress.measure.sparse import Sparse
 from stress.measure.timing import TimeGrid
 from stress.measure.world import Findings, Request
+from stress.types import Floats
 
-__all__ = ["block", "cascade_outcome", "estimate", "random_block", "request", "same"]
+__all__ = [
+    "block",
+    "cascade_outcome",
+    "estimate",
+    "random_block",
+    "request",
+    "same",
+    "some_paths",
+    "sparse",
+]
 
 
 def block(
@@ -23,21 +34,23 @@ def block(
     """Return a block from (accounts, paths) first liquidations, -1 for never, and losses in USD.
 
     Every liquidation leaves a deficit of a dollar that nobody pays and closes a hundred dollars of
-    the only asset; ``changes`` are other fields.
+    the only asset; ``changes`` are other fields, accounts by paths where they are of accounts.
     """
     steps = np.asarray(step)
     hit = (steps >= 0).astype(float)
     losses = np.zeros(steps.shape) if loss is None else np.asarray(loss, float)
     paths = steps.shape[1]
+    hits = Sparse.where(hit > 0)
     known = AccountBlock(
-        step=steps,
-        liquidated=hit,
-        called=hit,
-        bankrupt=hit > 0,
-        loss=losses,
-        least_excess=np.zeros((0, paths)),
-        equity=-losses,
-        hidden=np.zeros(steps.shape),
+        hits=hits,
+        hit_step=steps[hit > 0],
+        liquidations=hits,
+        calls=hits,
+        bankruptcies=hits,
+        loss_of=rows(losses),
+        equity_of=rows(-losses),
+        hidden_of=rows(np.zeros(steps.shape)),
+        least_excess_of=None,
         closed=100.0 * hit.sum(axis=0),
         closed_by_asset=100.0 * hit.sum(axis=0)[None],
         overshoot=np.zeros((1, paths)),
@@ -53,7 +66,52 @@ def block(
         rounds_exhausted=np.zeros(paths, np.int64),
     )
     given: dict[str, Any] = {name: np.asarray(value) for name, value in changes.items()}
+    for name in ("equity", "hidden", "least_excess"):
+        if name in given:
+            given[f"{name}_of"] = rows(given.pop(name))
+    for name in ("liquidations", "calls", "bankruptcies"):
+        if name in given:
+            given[name] = sparse(given[name])
     return replace(known, **given)
+
+
+def rows(numbers: Floats) -> Rows:
+    """Return what gives the numbers of some accounts."""
+    return lambda some: numbers[some]
+
+
+def sparse(numbers: Floats) -> Sparse:
+    """Return (accounts, paths) numbers without those that are 0."""
+    return replace(Sparse.where(numbers != 0), number=numbers[numbers != 0])
+
+
+OF_PATHS = (
+    "closed",
+    "closed_by_asset",
+    "overshoot",
+    "fund_end",
+    "fund_draw",
+    "fund_exhausted",
+    "uncovered",
+    "socialised",
+    "deleveraged",
+    "false_liquidations",
+    "over_closed",
+    "late_steps",
+    "rounds_exhausted",
+)
+
+
+def some_paths(whole: AccountBlock, places: slice) -> AccountBlock:
+    """Return some of a block's paths."""
+    fields = {name: getattr(whole, name)[..., places] for name in OF_PATHS}
+    for name in ("equity", "hidden"):
+        fields[name] = getattr(whole, name)[:, places]
+    if whole.least_excess_of is not None:
+        fields["least_excess"] = whole.least_excess[:, places]
+    for name in ("liquidations", "calls", "bankruptcies"):
+        fields[name] = getattr(whole, name).dense()[:, places]
+    return block(whole.step[:, places], whole.loss[:, places], **fields)
 
 
 def random_block(seed: int, accounts: int, paths: int) -> AccountBlock:

@@ -58,7 +58,6 @@ def test_variants(outcome: SimpleNamespace) -> None:
     assert own.loss.tolist() == [[41, 25], [10, -10], [0, 0]]
     assert other.loss[0].tolist() == [20, 20]
     assert own.total_loss(OWNERSHIP.exists).tolist() == [51, 25]
-    assert own.net_loss(OWNERSHIP.exists).tolist() == [51, 15]
     assert own.equity[:2].tolist() == [[65, 75], [40, 60]]
     assert np.isnan(own.equity[2]).all()
     # eleven looks, of which the cross pool alone counts

@@ -6,13 +6,23 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stress.measure.block import AccountBlock
 from stress.measure.cascade import CascadeMeasure, CausedLiquidations
 from stress.measure.decisions import DecisionMeasure
 from stress.measure.laws import LawMeasure
 from stress.measure.world import Findings, Grouping, WorldMeasure
-from tests.measure.blocks import block, cascade_outcome, estimate, random_block, request, same
+from tests.measure.blocks import (
+    block,
+    cascade_outcome,
+    estimate,
+    random_block,
+    request,
+    same,
+    some_paths,
+)
 
 Z = 1.959963984540054
 WORLD = Grouping(np.array([0, 1, 1]), 2, np.array([True, True, False]))
@@ -27,12 +37,6 @@ WITHOUT = block(
     closed=[100.0, 0.0, 0.0, 50.0],
 )
 """Total losses 38, 20, 1, 2 and 14, 20, 1, 3: cascade losses 24, 0, 0, -1."""
-
-
-def split(whole: AccountBlock, places: slice) -> AccountBlock:
-    """Return some of a block's paths."""
-    fields = {name: numbers[..., places] for name, numbers in vars(whole).items()}
-    return AccountBlock(**fields)
 
 
 HALVES = (slice(0, 3), slice(3, None))
@@ -83,7 +87,7 @@ class TestCascade:
         whole, first, second = (CascadeMeasure(WORLD, request(40)) for _ in range(3))
         whole.update(fed_back, without)
         for measure, half in zip((first, second), HALVES, strict=True):
-            measure.update(split(fed_back, half), split(without, half))
+            measure.update(some_paths(fed_back, half), some_paths(without, half))
         first.merge(second)
         same(first.finish(), whole.finish())
         known, found = (
@@ -134,6 +138,35 @@ class TestCaused:
         parts.merge(rest)
         same(parts.finish(0.95), whole.finish(0.95))
         assert whole.caused.count == 4
+
+    @settings(deadline=None)
+    @given(seed=st.integers(0, 2**16), pools=st.integers(1, 6), paths=st.integers(1, 5))
+    def test_one_by_one(self, seed: int, pools: int, paths: int) -> None:
+        """Pool by pool, path by path."""
+        generator = np.random.default_rng(seed)
+        fates = cascade_outcome(pools, pools, 1, 12, groups=3, paths=6).fates
+        fates.step[:] = generator.integers(-1, 2, fates.step.shape)
+        fates.charge[:] = generator.random(fates.charge.shape)
+        group = generator.integers(0, 3, pools)
+        measure = CausedLiquidations(group, 3)
+        measure.update(fates, without=1, variants=2, paths=paths)
+        charged, everyone, market = np.zeros((3, 3)), np.zeros(3), np.zeros(3)
+        for pool in range(pools):
+            for path in range(paths):
+                if fates.step[pool, path] < 0:
+                    continue
+                if fates.step[pool, 6 + path] < 0:
+                    charged[group[pool]] += fates.charge[pool, :, path] / paths
+                    everyone[group[pool]] += 1 / paths
+                else:
+                    market[group[pool]] += 1 / paths
+        found = measure.finish(0.95)
+        for name, known in (
+            ("caused_liquidations", charged),
+            ("feedback_liquidations", everyone),
+            ("market_liquidations", market),
+        ):
+            assert estimate(found, "groups", name).value == pytest.approx(known, abs=1e-7), name
 
     def test_nothing_caused(self, fates: SimpleNamespace) -> None:
         """The venue against itself; and no paths at all."""
@@ -190,7 +223,7 @@ class TestLaws:
         whole, first, second = (LawMeasure(2, WORLD, request(40)) for _ in range(3))
         whole.update(blocks[:2], blocks[2])
         for measure, half in zip((first, second), HALVES, strict=True):
-            *laws, without = (split(of, half) for of in blocks)
+            *laws, without = (some_paths(of, half) for of in blocks)
             measure.update(laws, without)
         first.merge(second)
         same(first.finish(), whole.finish())
@@ -238,7 +271,7 @@ class TestDecision:
         whole, first, second = (DecisionMeasure(WORLD, with_cascade=True) for _ in range(3))
         whole.update(blocks[0], blocks[1], (blocks[2], blocks[3]))
         for measure, half in zip((first, second), HALVES, strict=True):
-            leader, venue, calm_leader, calm = (split(of, half) for of in blocks)
+            leader, venue, calm_leader, calm = (some_paths(of, half) for of in blocks)
             measure.update(leader, venue, (calm_leader, calm))
         first.merge(second)
         same(first.finish(0.95), whole.finish(0.95))
@@ -265,8 +298,8 @@ class TestWorld:
 
     def test_by_hand(self, eventful: AccountBlock) -> None:
         measure = WorldMeasure(WORLD, 1, request(4), feedback=True)
-        measure.update(split(eventful, HALVES[0]))
-        measure.update(split(eventful, HALVES[1]))
+        measure.update(some_paths(eventful, HALVES[0]))
+        measure.update(some_paths(eventful, HALVES[1]))
         found = measure.finish()
         for name, value in {
             "expected_liquidated_notional": 200.0,
@@ -319,8 +352,8 @@ class TestWorld:
             WorldMeasure(WORLD, 1, request(40), feedback=True) for _ in range(3)
         )
         whole.update(blocks)
-        first.update(split(blocks, HALVES[0]))
-        second.update(split(blocks, HALVES[1]))
+        first.update(some_paths(blocks, HALVES[0]))
+        second.update(some_paths(blocks, HALVES[1]))
         first.merge(second)
         same(first.finish(), whole.finish())
 

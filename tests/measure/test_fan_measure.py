@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stress.measure.fan import FanMeasure
 from stress.measure.world import Grouping
@@ -80,3 +82,39 @@ def test_a_whole_rank_is_not_rounded_up(quantile: float) -> None:
     fan.update(values[None, None], np.array([0]))
     rank = round(100 * quantile)
     assert fan.finish((quantile,))[0, 0, 0] == pytest.approx(values[rank - 1], rel=WIDTH)
+
+
+EDGES = 10 ** np.linspace(-3, 1, 401)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.floats(0, 2.0**6, width=32),
+            st.sampled_from([0.0, np.inf, 1e-30, 1e30]),
+            st.sampled_from([float(np.float32(edge)) for edge in EDGES]),
+            st.sampled_from([float(np.nextafter(np.float32(edge), 0)) for edge in EDGES]),
+        ),
+        min_size=1,
+        max_size=20,
+    )
+)
+def test_bins(numbers: list[float]) -> None:
+    """Each ratio belongs above all edges that it is not below, at and beside edges too."""
+    fan = FanMeasure(Grouping(np.array([0]), 1, np.ones(1, bool)), 1)
+    ratio = np.array(numbers, np.float32)
+    fan.update(ratio[None, None], np.array([0]))
+    known = np.zeros(402, int)
+    for number in numbers:
+        known[(number >= EDGES).sum()] += 1
+    assert np.array_equal(fan.counts[0, 0], known)
+
+
+def test_a_sample_of_accounts() -> None:
+    """Some accounts only: their groups, their pools, and groups of which nobody is among them."""
+    fan = FanMeasure(Grouping(np.array([2, 0]), 3, np.ones(2, bool)), 3)
+    sample = ratios(50)[:, [1, 2, 5]]
+    fan.update(sample, np.array([0, 2]))
+    assert fan.counts.sum(axis=2).tolist() == [[50] * 3, [0] * 3, [50] * 3]
+    median = np.quantile(sample[:, 2], 0.5, axis=1, method="inverted_cdf")
+    assert fan.finish((0.5,))[0, :, 0] == pytest.approx(median, rel=WIDTH)

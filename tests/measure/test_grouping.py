@@ -7,7 +7,7 @@ import pytest
 
 from stress.measure.paired import PairedMeasure
 from stress.measure.world import Findings, Grouping, WorldMeasure
-from tests.measure.blocks import block, estimate, request, same
+from tests.measure.blocks import block, estimate, request, same, sparse
 
 MEMBER = np.array([1, 0, 1, 2, 0])
 EXISTS = np.array([True, True, False, False, True])
@@ -22,7 +22,9 @@ class TestGrouping:
         grouping = Grouping(MEMBER, 3, EXISTS)
         assert grouping.accounts.tolist() == [2, 1, 0]
         assert grouping.sum(NUMBERS).tolist() == [[8.0, 12.0], [1.0, 2.0], [0.0, 0.0]]
-        mean = grouping.mean(NUMBERS)
+        numbers = sparse(NUMBERS)
+        assert grouping.sum_sparse(numbers).tolist() == grouping.sum(NUMBERS).tolist()
+        mean = grouping.mean_sparse(numbers)
         assert mean[:2].tolist() == [[4.0, 6.0], [1.0, 2.0]]
         assert np.isnan(mean[2]).all()
 

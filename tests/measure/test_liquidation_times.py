@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -59,8 +61,8 @@ class TestCounts:
     def counted(self) -> LiquidationTimes:
         """Return two accounts on eight paths, in two blocks."""
         times = LiquidationTimes(2, self.GRID)
-        times.update(np.array([[0, 1, 4, -1], [-1, -1, -1, -1]]))
-        times.update(np.array([[5, 8, 9, 10], [-1, -1, -1, 10]]))
+        times.update(np.array([0, 0, 0]), np.array([0, 1, 4]))
+        times.update(np.array([0, 0, 0, 0, 1]), np.array([5, 8, 9, 10, 10]))
         return times
 
     def test_a_liquidation_counts_at_the_next_counted_step(self) -> None:
@@ -79,13 +81,33 @@ class TestCounts:
         times.merge(self.counted())
         assert times.counts.tolist() == [[2, 4, 4, 4], [0, 0, 0, 2]]
 
+    @settings(deadline=None)
+    @given(
+        rows=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 10)), min_size=1, max_size=60),
+        cuts=st.lists(st.integers(1, 59), max_size=3),
+        merged=st.integers(0, 4),
+    )
+    def test_as_a_list(self, rows: list[tuple[int, int]], cuts: list[int], merged: int) -> None:
+        """Any blocks, some of them merged: what a list of all steps says."""
+        edges = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
+        parts = [rows[low:high] for low, high in pairwise(edges)]
+        whole, rest = LiquidationTimes(5, self.GRID), LiquidationTimes(5, self.GRID)
+        for number, part in enumerate(parts):
+            account, step = np.array(part).T
+            (whole if number < merged else rest).update(account, step)
+        whole.merge(rest)
+        steps = [[step for owner, step in rows if owner == account] for account in range(5)]
+        found = whole.by_step(60, 0.95).value
+        for own, curve in zip(steps, found, strict=True):
+            assert curve.tolist() == [
+                sum(step <= shown for step in own) / 60 for shown in (0, 8, 10)
+            ]
+
     def test_quantiles_in_days(self) -> None:
         """Thirty liquidations are enough, twenty-nine are not."""
         times = LiquidationTimes(2, self.GRID)
-        steps = np.full((2, 40), -1)
-        steps[0, :30] = np.repeat([4, 8, 10], 10)
-        steps[1, :29] = 4
-        times.update(steps)
+        times.update(np.zeros(30, int), np.repeat([4, 8, 10], 10))
+        times.update(np.ones(29, int), np.full(29, 4))
         found = times.quantiles((0.25, 0.5, 0.9), 0.95)
         assert found.value[0].tolist() == [1.0, 2.0, 2.5]
         assert np.isnan(found.value[1]).all()

@@ -87,6 +87,41 @@ def test_merged(paths: int, seed: int, place: int, cuts: list[int]) -> None:
     check(finished(first), losses)
 
 
+@settings(deadline=None)
+@given(
+    paths=st.integers(2, 300),
+    seed=st.integers(0, 2**16),
+    cuts=st.lists(st.integers(1, 299), max_size=6),
+    share=st.sampled_from([0.01, 0.2, 0.9]),
+)
+def test_what_is_not_a_number_is_among_the_largest(
+    paths: int, seed: int, cuts: list[int], share: float
+) -> None:
+    """As in a full sort, so that an undefined loss is seen."""
+    losses = sample(paths, seed)
+    losses[np.random.default_rng(seed).random(losses.shape) < share] = np.nan
+    tail = UpperTail(ROWS, paths, LEVELS, 0.95, "float64")
+    fill(tail, losses, cuts)
+    for found, known in zip(finished(tail), expected(losses), strict=True):
+        np.testing.assert_allclose(found, known, rtol=1e-12, atol=1e-12)
+
+
+@settings(deadline=None)
+@given(
+    seed=st.integers(0, 2**16),
+    edges=st.lists(st.integers(1, ROWS - 1), max_size=3),
+    cuts=st.lists(st.integers(1, 199), max_size=4),
+)
+def test_some_rows_at_a_time(seed: int, edges: list[int], cuts: list[int]) -> None:
+    """Rows know nothing of each other."""
+    losses = sample(200, seed)
+    tail = UpperTail(ROWS, 200, LEVELS, 0.95, "float64")
+    for low, high in pairwise(sorted({0, 200, *cuts})):
+        for first, last in pairwise(sorted({0, ROWS, *edges})):
+            tail.update(losses[first:last, low:high], first)
+    check(finished(tail), losses)
+
+
 def test_memory_is_that_of_the_tail() -> None:
     """At 99 % a hundredth is needed, and little more is held."""
     paths = 50_000
@@ -106,8 +141,8 @@ def fill_and_measure(tail: UpperTail, part: NDArray[np.float64]) -> int:
 
 
 def test_many_rows() -> None:
-    """More rows than are finished together."""
-    losses = np.random.default_rng(4).normal(size=(600, 40))
-    tail = UpperTail(600, 40, (0.9,), 0.95, "float64")
+    """More rows than are worked on together."""
+    losses = np.random.default_rng(4).normal(size=(5_000, 40))
+    tail = UpperTail(5_000, 40, (0.9,), 0.95, "float64")
     tail.update(losses)
     assert np.array_equal(tail.finish()[0].value[:, 0], np.sort(losses, axis=1)[:, 35])

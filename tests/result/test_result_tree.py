@@ -221,7 +221,7 @@ class TestSpecification:
             low, high = interval.values
             value = array.values
             known = ~np.isnan(value)
-            if name.startswith("effective_risk"):
+            if "effective_risk" in name:
                 # a position may be to blame on one path alone, whose mean has no interval
                 known &= ~np.isnan(low)
             elif name.endswith("cross_minus_isolated") or "expected" in name:

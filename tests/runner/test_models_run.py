@@ -88,7 +88,7 @@ def test_blocks_and_devices(
     Prices of all models are held to that in tests/market; here the rest of a run is.
     """
     monkeypatch.setattr(drive, "path_blocks", other_blocks)
-    monkeypatch.setattr(simulate, "choose_device", lambda kind: jax.devices()[5])
+    monkeypatch.setattr(simulate, "choose_devices", lambda kind: jax.devices()[5:6])
     again = run(tmp_path, model)["detail"].to_dataset()
     xr.testing.assert_identical(again, stepped(model)["detail"].to_dataset())
 

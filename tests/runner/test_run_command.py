@@ -193,15 +193,16 @@ class TestExitCodes:
 class TestInterruption:
     def interrupt(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Stop in the middle of the paths, as Ctrl-C would."""
-        absorb, calls = PassageDriver.absorb, []
+        absorb, calls = PassageDriver._absorb_block, []
 
-        def stopped(*arguments: Any) -> None:
+        def stopped(*arguments: Any) -> Any:
             calls.append(1)
+            # the second device's paths
             if len(calls) > 1:
                 raise KeyboardInterrupt
-            absorb(*arguments)
+            return absorb(*arguments)
 
-        monkeypatch.setattr(PassageDriver, "absorb", stopped)
+        monkeypatch.setattr(PassageDriver, "_absorb_block", stopped)
 
     def test_nothing_is_left(
         self,

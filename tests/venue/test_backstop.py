@@ -105,7 +105,7 @@ def ledger_of(laid: Laid, fund: Floats, **changes: Floats) -> Ledger:
         quantity=quantity,
         coins=spread(holdings.coin_quantity),
         base=jnp.zeros((0, 1)),
-        acted_on=jnp.zeros((0, 1), bool),
+        acted_on=jnp.zeros((0, 1), jnp.int32),
         chosen=jnp.abs(quantity),
         sold=spread(holdings.coin_quantity),
         fund=jnp.asarray(fund),

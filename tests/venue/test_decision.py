@@ -8,15 +8,13 @@ import pytest
 
 from stress.venue.decision import Leader, Sharded
 
-NOW = jnp.asarray(np.arange(8.0).reshape(4, 2) + 1)
-LATE = 100 * NOW
 SHARD = [0, 1, 1, 2]
 
 
 def test_leader() -> None:
     assert Leader().delay == 0 and Leader(3).delay == 3
-    np.testing.assert_array_equal(Leader().views(NOW, LATE), NOW[None])
-    np.testing.assert_array_equal(Leader(2).views(NOW, LATE), LATE[None])
+    np.testing.assert_array_equal(Leader().late(4), [[False] * 4])
+    np.testing.assert_array_equal(Leader(2).late(4), [[True] * 4])
     assert Leader().own(4).all() and Leader().own(4).shape == (1, 4)
     assert not Leader(2).counts_over_closing
 
@@ -25,13 +23,12 @@ def test_leader() -> None:
 def test_sharded(lag: int) -> None:
     """A shard sees its own assets at once, the others late; each asset has one decider."""
     rule = Sharded(jnp.asarray(SHARD, jnp.int32), 3, lag)
-    views, own = rule.views(NOW, LATE), rule.own(4)
-    assert views.shape == (3, 4, 2) and rule.deciders == 3 and rule.delay == lag
+    late, own = rule.late(4), rule.own(4)
+    assert late.shape == (3, 4) and rule.deciders == 3 and rule.delay == lag
     assert rule.counts_over_closing
     for shard in range(3):
         for asset in range(4):
             mine = SHARD[asset] == shard
-            expected = NOW[asset] if mine or lag == 0 else LATE[asset]
-            np.testing.assert_array_equal(views[shard, asset], expected)
+            assert bool(late[shard, asset]) == (not mine and lag > 0)
             assert bool(own[shard, asset]) == mine
     np.testing.assert_array_equal(np.asarray(own).sum(axis=0), 1)

@@ -17,7 +17,7 @@ def ranked_accounts(tree: xr.DataTree) -> go.Figure:
     """Draw probability against rank, as a share of the group's accounts, one curve a group."""
     data = dataset(tree, "accounts")
     probability, groups = estimates(data, "liquidation_probability"), labels(data, "group")
-    names, member = labels(data, "account"), np.array(groups, dtype=object)
+    member = np.array(groups, dtype=object)
     styles = group_styles(tree)
     figure = blank(380)
     for group, style in styles.items():
@@ -27,6 +27,7 @@ def ranked_accounts(tree: xr.DataTree) -> go.Figure:
             continue
         kept = thin(len(ranked), MOST_POINTS // len(styles))
         these, rank = probability.take(ranked[kept]), (kept + 1) / len(ranked)
+        names = labels(data, "account", ranked[kept])
         figure.add_traces(band(rank, these.lower, these.upper, colour=style.colour, name=group))
         figure.add_trace(
             go.Scatter(
@@ -38,9 +39,9 @@ def ranked_accounts(tree: xr.DataTree) -> go.Figure:
                 line={"color": style.colour, "dash": style.dash, "width": 2},
                 marker={"symbol": style.symbol, "size": 6},
                 hovertext=[
-                    f"{label(names[account])}, number {place + 1:,} of {len(ranked):,} in "
+                    f"{label(name)}, number {place + 1:,} of {len(ranked):,} in "
                     f"{label(group)}: {shown('probability', probability.at(account))}"
-                    for place, account in zip(kept, ranked[kept], strict=True)
+                    for name, place, account in zip(names, kept, ranked[kept], strict=True)
                 ],
                 hoverinfo="text",
             )

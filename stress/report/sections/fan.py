@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import xarray as xr
 
 from stress.report import figures
@@ -17,8 +20,7 @@ def _applies(tree: xr.DataTree) -> bool:
 
 
 def _content(tree: xr.DataTree) -> Content:
-    paths = tree["fan"].attrs.get("paths")
-    scope = f"Computed on {plural(paths, 'path')} only." if paths is not None else ""
+    scope = _scope(tree["fan"].attrs)
     quantiles = joined([level_name(q) for q in sorted(numbers(dataset(tree, "fan"), "quantile"))])
     return Content(
         lead=(
@@ -35,6 +37,13 @@ def _content(tree: xr.DataTree) -> Content:
             ),
         ),
     )
+
+
+def _scope(attributes: Mapping[Any, Any]) -> str:
+    """Return of what the fan is: it needs every account at many times, and so takes a sample."""
+    parts = {"paths": "path", "accounts": "account"}
+    known = [plural(attributes[key], noun) for key, noun in parts.items() if key in attributes]
+    return f"Computed on {joined(known)} only." if known else ""
 
 
 SECTION = Section("fan", "Margin ratio over time", _applies, _content)

@@ -37,18 +37,15 @@ def _marks(tree: xr.DataTree, assets: list[str]) -> list[float]:
 def _content(tree: xr.DataTree) -> Content:
     data = dataset(tree, "positions")
     distance = np.abs(numbers(data, "liquidation_distance"))
-    names, owners, assets = (labels(data, name) for name in ("position", "account", "asset"))
-    marks = _marks(tree, assets)
+    # a book may have millions of them: only what is shown is looked up
+    order = largest(-distance, _MOST)
+    names, owners, assets = (labels(data, name, order) for name in ("position", "account", "asset"))
     found = [(title, kind, numbers(data, name)) for title, kind, name in _COLUMNS if name in data]
     rows: list[tuple[Cell, ...]] = [
-        (
-            names[index],
-            owners[index],
-            assets[index],
-            marks[index],
-            *(float(values[index]) for *_, values in found),
+        (name, owner, asset, mark, *(float(values[index]) for *_, values in found))
+        for name, owner, asset, mark, index in zip(
+            names, owners, assets, _marks(tree, assets), order.tolist(), strict=True
         )
-        for index in largest(-distance, _MOST).tolist()
     ]
     columns = (
         Column("Position"),
@@ -58,8 +55,8 @@ def _content(tree: xr.DataTree) -> Content:
         *(Column(title, kind) for title, kind, _ in found),
     )
     nearest = (
-        f"The {_MOST} nearest of {len(names):,} positions"
-        if len(names) > _MOST
+        f"The {_MOST} nearest of {len(distance):,} positions"
+        if len(distance) > _MOST
         else "Positions, the nearest first"
     )
     return Content(
