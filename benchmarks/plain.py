@@ -185,6 +185,7 @@ def _checked(job: Job, found: Any, numbers: Integers) -> float:
     given = (job.market.block(numbers), job.price, (job.main.world,), job.rules, seed_of(job))
     (outcome,), _ = first_passage(*given, numbers, schedule=job.schedule)
     mine = _in_book_order(slots_of(job), found, len(job.book.accounts))
+    outcome = outcome.of(len(job.book.accounts))
     marks = np.asarray(block_marks(job, numbers), float).transpose(0, 2, 1)
     same_but_for_rounding(job, marks, mine.T, np.asarray(outcome.step).T)
     return float((mine >= 0).mean())

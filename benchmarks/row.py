@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -157,10 +158,18 @@ def measured(contender: str, **arguments: Any) -> Row:
 def _child() -> None:
     contender, arguments = json.loads(sys.argv[1])
     row = importlib.import_module(f"benchmarks.{contender}").row(**arguments)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # macOS counts bytes, Linux KiB
-    peak_mib = peak / (2**20 if sys.platform == "darwin" else 2**10)
-    print(json.dumps(asdict(replace(row, peak_mib=peak_mib))))
+    print(json.dumps(asdict(replace(row, peak_mib=_peak_mib()))))
+
+
+def _peak_mib() -> float:
+    """Return the most memory that this process has held."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # ``ru_maxrss`` of a child begins with what its parent held
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**10
+    # bytes on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 if __name__ == "__main__":

@@ -345,6 +345,7 @@ def _through(
         )
         clock = state.clock
         behind = (looks[:, None] & (places[:, None] > clock.place[None])).any(axis=0)
+        behind = behind | clock.owes_look(with_.rules.rounds)
         clock = clock._replace(looks=clock.looks + behind.astype(jnp.int32))
         return carried._replace(state=state._replace(clock=clock), lists=lists), course
 

@@ -34,7 +34,8 @@ def build_world(
 
     Widths, pools and tiers of a panel are rounded up, so that a book that differs in some accounts
     or positions makes the same shapes and compiles nothing anew. A pool that is there for that only
-    holds nothing, never breaches, and no index of ``World.order`` leads to it.
+    holds nothing, never breaches, and no index of ``World.order`` leads to it; the order itself is
+    rounded up too.
 
     Parameters
     ----------
@@ -67,6 +68,7 @@ def build_world(
         order[rows] = start + np.arange(len(rows))
         start += panels[-1].cash.shape[0]
     # one transfer, of arrays that have their type: a conversion on the device is compiled
+    order = np.concatenate([order, np.zeros(rounded(count) - count, np.int32)])
     world: World = jax.device_put(World(tuple(panels), _index(order)))
     return world
 

@@ -117,7 +117,8 @@ class World:
     panels
         The pools, dealt by width.
     order
-        (pools,) where pool i of ``Pools`` stands in the concatenation of the panels.
+        (pools or more,) where pool i of ``Pools`` stands in the concatenation of the panels. What
+        is rounded up stands for nobody: ``Outcome.of`` leaves it out.
     """
 
     panels: tuple[Panel, ...]

@@ -47,7 +47,7 @@ __all__ = ["Outcome", "first_passage"]
 
 
 class Outcome(NamedTuple):
-    """What became of the pools of one world, (pools, paths) in the order of ``Pools``.
+    """What became of the pools of one world, (pools, paths) in the order of ``World.order``.
 
     Attributes
     ----------
@@ -89,6 +89,22 @@ class Outcome(NamedTuple):
     survival: jax.Array
     calm: jax.Array
     least_excess: jax.Array
+
+    def of(self, pools: int) -> Outcome:
+        """Return the outcome of the first so many pools: ``World.order`` is rounded up."""
+        return self._replace(**{name: getattr(self, name)[:pools] for name in _BY_POOL})
+
+
+_BY_POOL = (
+    "step",
+    "called",
+    "equity",
+    "deficit",
+    "closed",
+    "survival",
+    "calm",
+    "least_excess",
+)
 
 
 class _Tracked(NamedTuple):

@@ -28,7 +28,8 @@ def margin_ratios(
 ) -> jax.Array:
     """Return (blocks + 1, pools, paths) margin ratios at the start and after each time block.
 
-    Liquidations are left out: the pools keep their positions. Parameters as ``first_passage``.
+    Pools stand in the world's order, which is rounded up. Liquidations are left out: the pools keep
+    their positions. Parameters as ``first_passage``.
     """
     start, advance = walk(model, seed, paths, schedule)
 

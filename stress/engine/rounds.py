@@ -149,8 +149,8 @@ def _moved(with_: Trading, state: State, span: Span) -> State:
     seen = jnp.cumsum(span.looks, dtype=jnp.int32)
     before = jnp.concatenate([jnp.zeros((1,), jnp.int32), seen])
     passed = before[jnp.maximum(at, 0)] - before[clock.place + 1]
-    skips = (looks & ~stays & (passed > 0)).astype(jnp.int32)
     moved = looks & ~stays
+    skips = (moved & ((passed > 0) | clock.owes_look(with_.rules.rounds))).astype(jnp.int32)
     # after the last round nobody looks any more: it is only counted who might have
     ended = stays & (clock.round >= with_.rules.rounds)
     market = state.market

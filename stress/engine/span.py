@@ -74,6 +74,13 @@ class Clock(NamedTuple):
     controlled: jax.Array
     looks: jax.Array
 
+    def owes_look(self, rounds: int) -> jax.Array:
+        """Return (columns,) where one more look belongs to the step, at which all would be safe.
+
+        Somebody acted, and there are rounds left, but nobody is due there any more.
+        """
+        return self.acted & (self.round < rounds)
+
     @property
     def floor(self) -> jax.Array:
         """The earliest place of the next look."""

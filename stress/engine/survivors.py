@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from stress.engine.block import At
 from stress.engine.fate import Fate, Verdict
 from stress.engine.pairs import locate
-from stress.engine.panels import Panel, over_slots, own_mark
+from stress.engine.panels import Panel
 from stress.engine.till import Till
 
 __all__ = ["Doubt", "Exact", "each_survivor"]
@@ -151,17 +151,15 @@ def _ring_up(
 ) -> Till:
     """Add what (pairs,) pools that close traded, paid and owed to the till, in their order."""
 
-    def add_slot(total: jax.Array, slot: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
-        asset, quantity = slot
-        notional = jnp.abs(quantity) * own_mark(marks, asset)[:, 0]
-        return total.at[asset, paths].add(jnp.where(closes, notional, 0)), None
-
+    # all slots of a pair together, so that sums do not know which pairs were gathered together
+    sizes = jnp.abs(panel.quantity) * jnp.take_along_axis(marks, panel.asset, axis=0)
+    traded = jnp.where(closes[None], sizes, 0).T
     row = jnp.clip(fate.step[:, 0] - till.first, 0, till.notional.shape[0] - 1)
     notional = jnp.where(closes, fate.closed.notional[:, 0], 0)
     owed = jnp.where(closes, fate.closed.deficit[:, 0], 0)
     sells = (panel.coin_quantity > 0).any(axis=0)
     return till._replace(
-        traded=over_slots(add_slot, till.traded, (panel.asset, panel.quantity)),
+        traded=till.traded.at[panel.asset.T, paths[:, None]].add(traded),
         notional=till.notional.at[row, paths].add(notional),
         owed=till.owed.at[row, paths].add(jnp.where(sells, 0, owed)),
         owed_late=till.owed_late.at[row, paths].add(jnp.where(sells, owed, 0)),

@@ -59,7 +59,7 @@ class FanWork:
             function=margin_ratios,
             spread=spread,
             models=Models(job.market, spread),
-            before=(job.price, _only(job.main.world, pools), seed),
+            before=(job.price, _only(job.main.world, pools, len(job.main.pools.cash)), seed),
             schedule=job.fan_schedule,
         )
         first = np.searchsorted(job.main.pools.account[pools], accounts)
@@ -94,7 +94,9 @@ class Fan:
             (pools, paths) arrays that say when pools are liquidated, of the same paths in their
             order, as far as they count.
         """
-        ratios = np.concatenate([on_host(each) for each in started], axis=2)
+        # the world's order is rounded up: what is behind its pools stands for nobody
+        pools = len(self.plan.pools)
+        ratios = np.concatenate([on_host(each)[:, :pools] for each in started], axis=2)
         when = np.concatenate([each[self.plan.pools] for each in steps], axis=1)
         count = min(when.shape[1], ratios.shape[2])
         gone = _liquidated_by(when[:, :count], self.plan.schedule)
@@ -122,12 +124,11 @@ def fan_grouping(world: WorldJob) -> Grouping:
     return Grouping(grouping.member[accounts], grouping.groups, grouping.exists[accounts])
 
 
-def _only(world: World, pools: Integers) -> World:
+def _only(world: World, pools: Integers, count: int) -> World:
     """Return the world of some pools, in their order; the same world where these are all."""
-    order = np.asarray(world.order)
-    if len(pools) == len(order):
+    if len(pools) == count:
         return world
-    places = order[pools]
+    places = np.asarray(world.order)[pools]
     panels, dealt, start = [], [], 0
     for panel in world.panels:
         here = np.flatnonzero((places >= start) & (places < start + panel.pools))

@@ -89,19 +89,22 @@ class PassageDriver:
         """Fold in one device's block; return when the main world's pools were liquidated."""
         job, (outcomes, mark_end) = self._job, on_host(outcome)
         blocks: dict[Mode, AccountBlock] = {}
-        for (mode, world), pools in zip(job.worlds.items(), outcomes, strict=True):
+        for (mode, world), rounded_up in zip(job.worlds.items(), outcomes, strict=True):
+            pools = rounded_up.of(len(world.pools.cash))
             blocks[mode] = account_block(pools, world.ownership, world.tolerance_usd, count)
             measured.worlds[mode].update(blocks[mode])
         measured.compare(job, blocks)
         if measured.closes is not None and close is not None:
             held, ((pools,), _) = job.main, on_host(close)
+            pools = pools.of(len(held.pools.cash))
             block = account_block(pools, held.ownership, held.tolerance_usd, count)
             measured.closes.update(block)
         if measured.influence is not None:
             measured.influence.update(blocks[job.main_mode])
         if measured.detail is not None:
             measured.detail.update(blocks[job.main_mode], mark_end[:, :count])
-        return outcomes[list(job.worlds).index(job.main_mode)].step[:, :count]
+        main = outcomes[list(job.worlds).index(job.main_mode)]
+        return main.of(len(job.main.pools.cash)).step[:, :count]
 
     def finish(self, measured: Measured) -> None:
         """Do nothing: every path is in the measures."""

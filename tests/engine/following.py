@@ -57,7 +57,8 @@ def follow(job: Job, *, block: int = BLOCK, first: int = 0, detail: bool | None 
     (outcome,), mark_end = first_passage(
         job.model, job.price, (job.main.world,), job.rules, *_draws(job, first), schedule=chosen
     )
-    return Followed(jax.tree.map(np.asarray, outcome), np.asarray(mark_end))
+    pools = outcome.of(len(job.main.pools.cash))
+    return Followed(jax.tree.map(np.asarray, pools), np.asarray(mark_end))
 
 
 def marks(job: Job, *, block: int = BLOCK, first: int = 0) -> Floats:

@@ -335,7 +335,7 @@ ALWAYS = {"stopped", "topped up", "coins sold", "paid", "sharded"}
 @pytest.mark.parametrize(
     ("backstop", "more"),
     [
-        ("none", {"uncovered"}),
+        pytest.param("none", {"uncovered"}, marks=pytest.mark.slow),
         ("socialised", {"socialised", "uncovered"}),
         ("auto-deleverage", {"deleveraged", "uncovered"}),
     ],

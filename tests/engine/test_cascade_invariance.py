@@ -348,6 +348,7 @@ def test_a_path_does_not_know_its_place(backstop: str) -> None:
     assert (other.marks != expected.marks).all()
 
 
+@pytest.mark.slow
 def test_another_device_gives_the_same_digits() -> None:
     _, laid, prices = _company(12, "auto-deleverage")
     expected = run(laid, prices)

@@ -26,7 +26,7 @@ from tests.reference.cascade import PlainResult, simulate
 
 BOOKS = 13
 PLANS = plans(BOOKS, seed=3)
-OFTEN = (0, 3, 6, 9, 12, 15, 18, 19, 21)
+OFTEN = (0, 3, 4, 7, 15)
 """Each plan is a kernel to compile: every choice is met in these, every two in the full study."""
 
 
@@ -113,7 +113,7 @@ def test_kernel_equals_twin(number: int) -> None:
 
 
 # one decision rule or several, stops, top-ups, a backstop that touches others, elastic depth
-SCREENED = (4, 12, 17, 18)
+SCREENED = (4, 7, 12, 17, 18)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ DOORS = {
 }
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", [pytest.param("shards", marks=pytest.mark.slow), "leader"])
 def test_detail_of_a_run_equals_twin(tmp_path: Path, name: str) -> None:
     """From files to /detail, with all that a run does beside it."""
     written = write_case(tmp_path, 1, DOORS[name])

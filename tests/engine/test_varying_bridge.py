@@ -71,7 +71,9 @@ def arrivals(job: Job, nodes: Floats) -> Floats:
     return nodes[:, 1:] * np.exp(-jumped)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param("shared", marks=pytest.mark.slow), "jumps", "sawtooth"]
+)
 def test_weights_equal_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Of every kind of pool, screened as in a run; what is drawn fits the weights."""
     monkeypatch.setattr(plain, "only_asset", one_asset)
@@ -160,7 +162,7 @@ def followed(job: Job, call: int) -> Outcome:
         call * TOGETHER + jnp.arange(TOGETHER, dtype=jnp.uint32),
         schedule=replace(job.schedule, block=3),
     )
-    return jax.tree.map(np.asarray, found)
+    return jax.tree.map(np.asarray, found.of(len(job.main.pools.cash)))
 
 
 @pytest.mark.parametrize("jumped", [False, True], ids=["variance", "jump"])

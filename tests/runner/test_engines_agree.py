@@ -24,7 +24,13 @@ MONEY = (
 )
 
 
-@pytest.fixture(scope="module", params=[KINDS, KINDS[:-1]], ids=["in breach", "sound"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(KINDS, id="in breach", marks=pytest.mark.slow),
+        pytest.param(KINDS[:-1], id="sound"),
+    ],
+)
 def scenario(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Scenario:
     changes = {
         "simulation.detail": True,

@@ -97,7 +97,6 @@ def test_blocks_and_devices(
     "model",
     often(
         "jump-diffusion",
-        "regime",
         among=[model for model in MODELS if model not in ("given", "gbm")],
     ),
 )

@@ -178,10 +178,17 @@ class TestBridges:
         )
         changes: dict[str, Any] = {"step": "6h", "horizon": "1d", "monitoring": "bridge"}
         scenario = written(tmp_path, "bootstrap", {"block": 1.0}, **changes)
-        accounts = run(scenario, market=model)["accounts"].to_dataset().sel(account="long")
         # 10 units bought at 100 with 300, maintenance 1 percent
         barrier = np.log((100 - 30) / 0.99 / 100)
         exact = np.exp(-2 * barrier * (barrier - target) / deviation**2)
-        low, high = accounts["liquidation_probability_interval"].values
-        assert low < exact < high
-        assert high - low < 0.03
+        found, errors = [], []
+        for seed in range(8):
+            tree = run(with_options(scenario, seed=seed), market=model)
+            accounts = tree["accounts"].to_dataset().sel(account="long")
+            low, high = accounts["liquidation_probability_interval"].values
+            found.append(float(accounts["liquidation_probability"]))
+            errors.append((high - low) / 2 / 1.96)
+        error = np.sqrt(np.square(errors).mean() / len(errors))
+        # one interval of twenty misses; eight runs together are not five errors off
+        assert abs(np.mean(found) - exact) < 4.5 * error
+        assert error < 0.003

@@ -63,7 +63,13 @@ def test_a_crowded_asset_feeds_its_own_cascade(name: str, asset: str, side: int)
     assert along[near & (side * MOVES < 0)].max() < 0.5
 
 
-@pytest.mark.parametrize(("name", "least"), [("cascade_long_crowd", 1.15), ("hedged_squeeze", 1.5)])
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [
+        ("cascade_long_crowd", 1.15),
+        pytest.param("hedged_squeeze", 1.5, marks=pytest.mark.slow),
+    ],
+)
 def test_forced_flow_feeds_on_itself(name: str, least: float) -> None:
     found = book(name)
     assert found["expected_cascade_loss"] > 0.1 * found["expected_total_loss"]
