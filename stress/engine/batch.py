@@ -226,10 +226,11 @@ def _push(with_: Trading, state: State, span: Span, acting: Acting) -> State:
             worth = bought * (with_.price[asset] * jnp.exp(node))
             if span.depth is not None:
                 worth = worth / span.depth[place[None], asset, path[None]]
-            total = total.at[asset, column[None]].add(worth, mode="drop")
+            # pair by pair, so that sums do not know which pairs go together
+            total = total.at[asset.T, column[:, None]].add(worth.T, mode="drop")
             if holdings.groups:
-                group = jnp.broadcast_to(holdings.group[pool][None], asset.shape)
-                by_group = by_group.at[group, asset, column[None]].add(worth, mode="drop")
+                to = (holdings.group[pool][:, None], asset.T, column[:, None])
+                by_group = by_group.at[to].add(worth.T, mode="drop")
         return total, by_group, trades.at[column].set(True, mode="drop")
 
     nobody = jnp.zeros((columns,), bool)
@@ -303,7 +304,7 @@ def _execute(
             coins=ledger.coins.at[coin_rows, column[None]].add(-sold, mode="drop"),
             fund=ledger.fund.at[column].add(fees, mode="drop"),
         )
-        return ledger, closed.at[at, column[None]].add(notional, mode="drop")
+        return ledger, closed.at[at.T, column[:, None]].add(notional.T, mode="drop")
 
     start = (state.ledger, state.tally.closed)
     ledger, closed = each_chunk(acting.length, exact_chunk(holdings), execute, start)

@@ -150,7 +150,6 @@ def _ring_up(
     panel: Panel, paths: jax.Array, closes: jax.Array, fate: Fate, marks: jax.Array, till: Till
 ) -> Till:
     """Add what (pairs,) pools that close traded, paid and owed to the till, in their order."""
-
     # all slots of a pair together, so that sums do not know which pairs were gathered together
     sizes = jnp.abs(panel.quantity) * jnp.take_along_axis(marks, panel.asset, axis=0)
     traded = jnp.where(closes[None], sizes, 0).T

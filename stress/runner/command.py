@@ -116,8 +116,8 @@ def _table(row: dict[str, Any]) -> str:
         *_cascade_lines(row),
         _line("P(liquidated), mean of accounts", row["liquidation_probability"], "{:.3%}"),
         _line("P(any account liquidated)", row["any_liquidation_probability"], "{:.3%}"),
-        _line("expected total loss, USD", row["expected_total_loss"], "{:,.0f}"),
-        _line("expected uncovered loss, USD", row["expected_uncovered_loss"], "{:,.0f}"),
+        _line("expected total loss, USD", row["expected_total_loss"], "{:z,.0f}"),
+        _line("expected uncovered loss, USD", row["expected_uncovered_loss"], "{:z,.0f}"),
     ]
     for limit in row["limits"]:
         verdict = "breached" if limit["breached"] else "kept"
@@ -136,9 +136,9 @@ def _cascade_lines(row: dict[str, Any]) -> list[str]:
     if row["expected_cascade_loss"] is None:
         return []
     return [
-        _line("expected cascade loss, USD", row["expected_cascade_loss"], "{:,.0f}"),
-        _line("  value at risk", row["cascade_loss_value_at_risk"], "{:,.0f}"),
-        _line("  expected shortfall", row["cascade_loss_expected_shortfall"], "{:,.0f}"),
+        _line("expected cascade loss, USD", row["expected_cascade_loss"], "{:z,.0f}"),
+        _line("  value at risk", row["cascade_loss_value_at_risk"], "{:z,.0f}"),
+        _line("  expected shortfall", row["cascade_loss_expected_shortfall"], "{:z,.0f}"),
         _line("cascade multiplier", row["cascade_multiplier"], "{:.3f}"),
         _line("P(insurance fund exhausted)", row["fund_exhaustion_probability"], "{:.3%}"),
     ]
