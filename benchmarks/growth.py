@@ -90,7 +90,7 @@ def draw_growth(found: dict[str, list[tuple[int, Row]]], page: Path) -> None:
             figure.add_trace(line, row=1, col=column, secondary_y=second)
         figure.update_xaxes(type="log", dtick=1, title=axis, row=1, col=column)
     figure.update_yaxes(type="log", dtick=1, secondary_y=False)
-    figure.update_yaxes(range=[0, 8], tick0=0, dtick=2, showgrid=False, secondary_y=True)
+    figure.update_yaxes(range=[0, 10], tick0=0, dtick=2, showgrid=False, secondary_y=True)
     figure.update_layout(
         template="plotly_white",
         width=1280,
