@@ -13,6 +13,7 @@ import pytest
 from stress.engine.block import Schedule
 from stress.engine.paths import price_paths
 from stress.keys import BRIDGE, MARKET, MODEL, path_keys, step_keys, step_normals
+from stress.pytree import register_part
 
 STREAMS = (MARKET, BRIDGE, MODEL)
 ASSETS = 2
@@ -74,7 +75,7 @@ def test_streams_are_independent() -> None:
     assert np.abs(correlation).max() * np.sqrt(len(paths)) < BOUND + 0.5
 
 
-@jax.tree_util.register_dataclass
+@register_part
 @dataclass(frozen=True)
 class Echo:
     """A model whose returns are what it is given: the normals, or draws from its own keys."""
@@ -92,15 +93,13 @@ class Echo:
         return state, normals
 
 
+@register_part
 class Drawing(Echo):
     """The same, by its own draws."""
 
     def step(self, state: Any, normals: jax.Array, keys: jax.Array) -> tuple[Any, jax.Array]:
         drawn = jax.vmap(lambda key: jax.random.normal(key, (ASSETS,), jnp.float32))(keys)
         return state, drawn.T
-
-
-jax.tree_util.register_dataclass(Drawing, data_fields=["covariance_root"], meta_fields=[])
 
 
 @pytest.fixture(scope="module")
