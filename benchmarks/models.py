@@ -17,6 +17,7 @@ from stress.market import ModelSource
 from stress.runner.clock import Clock
 from stress.runner.market import market_source
 from stress.runner.plan import path_block, time_block
+from stress.scenario.backtest import MODELS
 from stress.scenario.durations import YEAR_SECONDS
 from stress.scenario.market import complete_market
 from stress.scenario.schema import Market
@@ -24,17 +25,6 @@ from stress.types import RESAMPLING
 
 __all__ = ["MODELS", "lines", "model_rows"]
 
-MODELS = (
-    "gbm",
-    "student-t",
-    "skewed-t",
-    "jump-diffusion",
-    "garch",
-    "regime",
-    "bootstrap",
-    "filtered-historical",
-    "historical",
-)
 MODEL_ASSETS, MODEL_STEPS, MODEL_PATHS, MODEL_REPEATS = 16, 288, 1_024, 5
 WIDTH = path_block("cpu")
 

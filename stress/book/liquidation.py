@@ -3,54 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 
 import numpy as np
 
 from stress.margin import liquidation_price, maintenance
 from stress.types import Floats, Integers
 
-__all__ = ["Holding", "common_intervals", "rows_by_size", "safe_interval", "safe_intervals"]
+__all__ = ["common_intervals", "rows_by_size", "safe_intervals"]
 
 _AT_ONCE = 1 << 20
 """Numbers of one kind that are looked at at once."""
-
-
-@dataclass(frozen=True)
-class Holding:
-    """What one pool holds in one asset, and the excess of everything else in it.
-
-    Attributes
-    ----------
-    rest
-        Excess (equity minus maintenance margin) of the rest of the pool, USD, this asset's
-        positions and coins counted as nothing.
-    quantity, entry
-        (positions,) signed quantities and entry prices.
-    rate, amount
-        (positions, tiers) requirement of each.
-    coins
-        Coins of the asset after haircut, in units.
-    """
-
-    rest: float
-    quantity: Floats
-    entry: Floats
-    rate: Floats
-    amount: Floats
-    coins: float
-
-    def at_ratio(self, ratio: float) -> Holding:
-        """Return the holding whose breach is this one's reaching a margin ratio."""
-        return replace(self, rate=self.rate / ratio, amount=self.amount / ratio)
-
-    def excess(self, price: Floats) -> Floats:
-        """Return the pool's excess at (n,) prices of the asset: concave and piecewise linear."""
-        mark = np.asarray(price, float)[:, None]
-        size = np.abs(self.quantity)
-        required = maintenance(size * mark, self.rate, self.amount)
-        profit = self.quantity * (mark - self.entry)
-        return self.rest + (profit - required).sum(axis=1) + self.coins * mark[:, 0]
 
 
 def safe_intervals(
@@ -66,19 +28,6 @@ def safe_intervals(
     return np.where(is_long, np.maximum(price, 0.0), 0.0), np.where(is_long, np.inf, price)
 
 
-def safe_interval(holding: Holding) -> tuple[float, float]:
-    """Return (low, high) of one holding as floats; see ``common_intervals``."""
-    low, high = common_intervals(
-        np.array([holding.rest]),
-        holding.quantity[None],
-        holding.entry[None],
-        holding.rate[None],
-        holding.amount[None],
-        np.array([holding.coins]),
-    )
-    return float(low[0]), float(high[0])
-
-
 def common_intervals(
     rest: Floats, quantity: Floats, entry: Floats, rate: Floats, amount: Floats, coins: Floats
 ) -> tuple[Floats, Floats]:
@@ -89,12 +38,16 @@ def common_intervals(
 
     Parameters
     ----------
-    rest, coins
-        (holdings,) as in ``Holding``.
+    rest
+        (holdings,) excess of everything else in the pool, USD, this asset's positions and coins
+        counted as nothing.
     quantity, entry
-        (holdings, positions): as many positions of the asset in each.
+        (holdings, positions) signed quantities and entry prices: as many positions of the asset in
+        each.
     rate, amount
-        (holdings, positions, tiers).
+        (holdings, positions, tiers) requirement of each.
+    coins
+        (holdings,) coins of the asset after haircut, in units.
 
     Returns
     -------
