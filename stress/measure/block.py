@@ -16,7 +16,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from stress.book.pools import Pools
-from stress.measure.sparse import Sparse, account_slices
+from stress.measure.sparse import Sparse, account_slices, sums_of_columns
 from stress.types import Array, Floats, Integers
 
 __all__ = ["AccountBlock", "Ownership", "Rows", "account_block", "variant_blocks"]
@@ -253,7 +253,7 @@ class AccountBlock:
         for some in account_slices(self.accounts):
             loss = np.maximum(self.loss_of(some), 0.0)
             loss[~exists[some]] = 0.0
-            total += loss.sum(axis=0)
+            total += sums_of_columns(loss)
         return total
 
 
@@ -375,7 +375,7 @@ def _variant_block(
         equity_of=_where_existing(equity_of, ownership),
         hidden_of=lambda some: hidden[ownership.first[some]] / looks,
         least_excess_of=_least_excess(np.asarray(fates.least_excess), ownership, kept),
-        closed=closed_by_asset.sum(axis=0),
+        closed=sums_of_columns(closed_by_asset),
         closed_by_asset=closed_by_asset,
         overshoot=_money(tally.overshoot, kept),
         fund_end=_money(outcome.fund, kept),

@@ -20,7 +20,7 @@ from stress.measure.pathwise import (
     probability_over_paths,
     tail_over_paths,
 )
-from stress.measure.sparse import Sparse, account_slices
+from stress.measure.sparse import Sparse, account_slices, sums_of_columns
 from stress.measure.tail import UpperTail
 from stress.measure.timing import LiquidationTimes, TimeGrid
 from stress.types import Array, Floats, Integers, Precision
@@ -241,7 +241,7 @@ class WorldMeasure:
             liquidated_accounts=hits,
             liquidated_notional=block.closed,
             total_loss=block.total_loss(self.grouping.exists),
-            net_loss=loss.sum(axis=0),
+            net_loss=sums_of_columns(loss),
             uncovered_loss=block.uncovered,
             fund_draw=block.fund_draw,
             fund_exhausted=block.fund_exhausted,
