@@ -12,6 +12,7 @@ __all__ = [
     "Array",
     "DecisionKind",
     "Deleveraging",
+    "Estimator",
     "MODES",
     "RESAMPLING",
     "TOLERANCE",
@@ -54,6 +55,7 @@ Amount: TypeAlias = Literal["restore", "step", "tier", "position", "all"]
 ImpactKind: TypeAlias = Literal["none", "linear", "square-root"]
 Deleveraging: TypeAlias = Literal["none", "socialised", "auto-deleverage"]
 DecisionKind: TypeAlias = Literal["leader", "sharded"]
+Estimator: TypeAlias = Literal["plain", "importance", "splitting", "quasi"]
 
 RESAMPLING: tuple[ModelName, ...] = ("bootstrap", "filtered-historical", "historical")
 """The models that draw from a price history."""

@@ -300,6 +300,8 @@ def plain_scenario() -> dict[str, Any]:
             "seed": 20_250_117,
             "precision": "float64",
         },
+        # a kernel of its own that every run would compile
+        "analysis": {"curves": False},
         "market": {
             "assets": list(ASSETS),
             "price": dict(PRICE),

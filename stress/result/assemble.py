@@ -13,7 +13,7 @@ from stress.measure.world import Findings
 from stress.result.schema import BOUNDS, WORLD_PREFIX, find
 from stress.types import Array, Mode
 
-__all__ = ["assemble", "prefixed"]
+__all__ = ["Labels", "assemble", "prefixed"]
 
 Labels = Mapping[str, Sequence[Any] | Array]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import jax
@@ -20,6 +21,7 @@ from stress.result.assemble import assemble, prefixed
 from stress.result.distribution import loss_distribution
 from stress.result.ladder import ladder_findings
 from stress.result.schema import SCHEMA_VERSION
+from stress.runner.analyses import Analysed
 from stress.runner.assumptions import assumptions, other_law
 from stress.runner.cascade import REPLAYED
 from stress.runner.measured import Measured
@@ -33,7 +35,7 @@ from stress.types import Array, Mode
 __all__ = ["label"]
 
 
-def label(job: Job, measured: Measured) -> xr.DataTree:
+def label(job: Job, measured: Measured, analysed: Sequence[Analysed] = ()) -> xr.DataTree:
     """Return the result of a run as the labelled tree of ``result.schema``."""
     finished = {mode: _finished(job, measured, mode) for mode in measured.worlds}
     main = finished[job.main_mode]
@@ -56,15 +58,20 @@ def label(job: Job, measured: Measured) -> xr.DataTree:
     findings += [_start(job), ladder, loss_distribution(main["paths"]), _limits(judged)]
     findings.append({"fan": {"margin_ratio_quantile": measured.fan.finish(job.request.quantiles)}})
     findings += _of_the_main_world(job, measured)
+    findings += [of.findings for of in analysed]
     return assemble(
         findings,
         _labels(job, judged),
         {
             **{name: {"step": days} for name, days in _times(job, measured).items()},
             **_row_labels(measured),
+            **{group: labels for of in analysed for group, labels in of.labels.items()},
         },
         _attributes(job, measured, main),
-        _group_attributes(job, measured),
+        {
+            **_group_attributes(job, measured),
+            **{group: said for of in analysed for group, said in of.attributes.items()},
+        },
     )
 
 
@@ -294,7 +301,10 @@ def _attributes(job: Job, measured: Measured, main: Findings) -> dict[str, str |
         "device_kind": measured.device_kind,
         "compile_seconds": measured.compile_seconds,
         "duration_seconds": (
-            measured.compile_seconds + measured.run_seconds + measured.calibration_seconds
+            measured.compile_seconds
+            + measured.run_seconds
+            + measured.calibration_seconds
+            + measured.analysis_seconds
         ),
         "account_path_steps_per_second": (
             pathwise * len(job.worlds) / max(measured.run_seconds, 1e-9)

@@ -49,6 +49,7 @@ class Measured:
     calibration: CalibrationMeasure | None = None
     replay: Findings = field(default_factory=dict)
     replayed_path: int = -1
+    analysis_seconds: float = 0.0
     platform: str = ""
     device_kind: str = ""
     devices: int = 1

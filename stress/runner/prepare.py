@@ -152,7 +152,11 @@ class Job:
         return self.market.block(np.arange(block, dtype=np.uint32))
 
 
-def prepare(scenario: Scenario, market: PriceModel | ModelSource | None = None) -> Job:
+def prepare(
+    scenario: Scenario,
+    market: PriceModel | ModelSource | None = None,
+    book: Book | None = None,
+) -> Job:
     """Read the book of a loaded scenario and build the arrays of all its worlds.
 
     Parameters
@@ -161,6 +165,8 @@ def prepare(scenario: Scenario, market: PriceModel | ModelSource | None = None) 
         Complete, as ``load_scenario`` returns it.
     market
         A price model, or a source of one a block of paths, to use instead of the scenario's.
+    book
+        To use instead of the scenario's files.
 
     Raises
     ------
@@ -168,7 +174,9 @@ def prepare(scenario: Scenario, market: PriceModel | ModelSource | None = None) 
         If a file cannot be used, or no account exists in a world that is asked for.
     """
     setting = build_setting(scenario)
-    book, notices = load_book(scenario)
+    notices: tuple[str, ...] = ()
+    if book is None:
+        book, notices = load_book(scenario)
     simulation = scenario.simulation
     alias = _aliases(book, scenario.worlds)
     simulated = tuple(dict.fromkeys(alias.values()))

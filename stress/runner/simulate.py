@@ -11,19 +11,21 @@ import jax
 import xarray as xr
 
 from stress.market import ModelSource, PriceModel
+from stress.runner.analyses import Analysed, analyse
 from stress.runner.calibration_draws import calibration_error, drawn_markets
 from stress.runner.device import choose_devices, device_memory, require_precision
-from stress.runner.drive import compiled_driver, drive
+from stress.runner.drive import drive, driver_over
 from stress.runner.label import label
 from stress.runner.measured import Measured, nothing_measured
 from stress.runner.plan import bytes_per_path, device_count, paths_together
 from stress.runner.prepare import Job, prepare
 from stress.runner.progress import Silent
+from stress.runner.spread import Spread
 from stress.scenario.load import load_scenario, with_options
 from stress.scenario.schema import Scenario
 from stress.types import Mode
 
-__all__ = ["measure", "run", "simulate"]
+__all__ = ["job_spread", "measure", "run", "simulate"]
 
 
 def run(
@@ -96,8 +98,30 @@ def simulate(
     with jax.default_device(devices[0]):
         job = prepare(scenario, market)
         drawn = drawn_markets(job, calibration_draws, market)
-        measured = measure(job, progress or Silent(), drawn, devices=devices)
-    return label(job, measured)
+        spread = job_spread(job, devices)
+        measured = measure(job, progress or Silent(), drawn, spread=spread)
+        analysed = _analysed(job, measured, spread)
+    return label(job, measured, analysed)
+
+
+def _analysed(job: Job, measured: Measured, spread: Spread) -> list[Analysed]:
+    start = time.perf_counter()
+    found = analyse(job, measured, spread)
+    measured.analysis_seconds = time.perf_counter() - start
+    return found
+
+
+def job_spread(job: Job, devices: Sequence[jax.Device] | None = None) -> Spread:
+    """Return how a job is spread over devices.
+
+    Parameters
+    ----------
+    devices
+        Of one kind; by default all of the kind that holds the job's arrays.
+    """
+    if devices is None:
+        devices = jax.local_devices(backend=next(iter(job.price.devices())).platform)
+    return Spread.over(*_cut(job, devices))
 
 
 def measure(
@@ -105,7 +129,7 @@ def measure(
     progress: Silent,
     drawn: Sequence[ModelSource] = (),
     *,
-    devices: Sequence[jax.Device] | None = None,
+    spread: Spread | None = None,
 ) -> Measured:
     """Simulate every block of paths and fold it into the measures, in order.
 
@@ -114,18 +138,17 @@ def measure(
     drawn
         Further markets, each of which is run on the same normals for the calibration error of the
         main numbers.
-    devices
-        Of one kind; by default all of the kind that holds the job's arrays.
+    spread
+        The devices, and how many paths each takes at a time; ``job_spread`` by default.
     """
-    if devices is None:
-        devices = jax.local_devices(backend=next(iter(job.price.devices())).platform)
-    used, block = _cut(job, devices)
+    spread = spread or job_spread(job)
+    used = spread.mesh.devices.flat[0]
     measured = nothing_measured(job)
-    measured.platform, measured.device_kind = used[0].platform, used[0].device_kind
-    measured.devices = len(used)
+    measured.platform, measured.device_kind = used.platform, used.device_kind
+    measured.devices = spread.devices
 
     start = time.perf_counter()
-    driver = compiled_driver(job, block, used)
+    driver = driver_over(job, spread)
     measured.compile_seconds = time.perf_counter() - start
 
     start = time.perf_counter()

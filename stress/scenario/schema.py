@@ -20,6 +20,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from stress.scenario.appetite import Analysis, Appetite
 from stress.scenario.backtest import Backtest
 from stress.scenario.fields import (
     Ascending,
@@ -59,6 +60,7 @@ from stress.scenario.registered import known_model
 from stress.types import (
     Amount,
     DecisionKind,
+    Estimator,
     ImpactKind,
     Mode,
     ModelName,
@@ -155,6 +157,12 @@ class Simulation(Table):
     )
     detail: bool = Field(
         default=False, description="true or false: whether to keep every (path, account) outcome"
+    )
+    estimator: Estimator = Field(
+        default="plain",
+        description='how paths are drawn: "plain" (independently), "importance" (also toward what '
+        'liquidates each account), "splitting" (also in levels toward an exhausted fund and many '
+        'liquidations) or "quasi" (as the best of plain, antithetic and quasi-random draws)',
     )
 
 
@@ -513,6 +521,12 @@ class Scenario(Table):
     limits: Limits = Field(default=Limits(), description="thresholds that the run is held against")
     stress: List[Overlay] = Field(
         default=(), description="what happens on top of what the price model does, in this order"
+    )
+    appetite: Appetite | None = Field(
+        default=None, description="the risk that is bearable: what `margin-stress limits` keeps"
+    )
+    analysis: Analysis = Field(
+        default=Analysis(), description="what a run works out besides the main numbers"
     )
     backtest: Backtest | None = Field(
         default=None, description="what `margin-stress backtest` walks through; a run ignores it"

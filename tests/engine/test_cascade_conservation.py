@@ -336,7 +336,7 @@ ALWAYS = {"stopped", "topped up", "coins sold", "paid", "sharded"}
     ("backstop", "more"),
     [
         pytest.param("none", {"uncovered"}, marks=pytest.mark.slow),
-        ("socialised", {"socialised", "uncovered"}),
+        pytest.param("socialised", {"socialised", "uncovered"}, marks=pytest.mark.slow),
         ("auto-deleverage", {"deleveraged", "uncovered"}),
     ],
 )

@@ -71,7 +71,7 @@ def test_deeper_markets_liquidate_nobody_earlier() -> None:
     """
     later = 0
 
-    @settings(max_examples=8, deadline=None, derandomize=True)
+    @settings(max_examples=5, deadline=None, derandomize=True)
     @given(seed=seeds, deeper=st.floats(1.05, 20.0), rounds=st.floats(0.1, 1.0))
     def check(seed: int, deeper: float, rounds: float) -> None:
         nonlocal later

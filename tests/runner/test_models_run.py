@@ -65,12 +65,13 @@ def often(*chosen: str, among: Sequence[str] = MODELS) -> list[Any]:
     ]
 
 
-# one that mixes, one that jumps, one that draws rows
-@pytest.mark.parametrize("model", often("garch", "jump-diffusion", "historical"))
 class TestEveryModel:
+    # one that mixes, one that jumps, one that draws rows
+    @pytest.mark.parametrize("model", often("garch", "jump-diffusion", "historical"))
     def test_first_passage(self, model: str, stepped: Callable[[str], xr.DataTree]) -> None:
         check(stepped(model), model)
 
+    @pytest.mark.parametrize("model", often("jump-diffusion"))
     def test_cascade(self, model: str, tmp_path: Path) -> None:
         tree = run(tmp_path, model, **CASCADE)
         check(tree, model)

@@ -90,6 +90,8 @@ def write_book(
             "step": f"{seconds // steps}s",
             **simulation,
         },
+        # a kernel of its own that every run would compile
+        "analysis": {"curves": False},
         "market": {
             "assets": [asset.name for asset in assets],
             "price": {asset.name: asset.price for asset in assets},

@@ -31,7 +31,7 @@ PRICES = (50.0, 2.0)
 SIZES = np.array([NOTIONAL / price for price in PRICES])
 
 COARSE, FINE = (2, 4, 8), 32
-PATHS = {2: 200_000, 4: 200_000, 8: 200_000, 32: 50_000}
+PATHS = {2: 100_000, 4: 100_000, 8: 100_000, 32: 30_000}
 
 PAIRS = {
     "ratio": cross_pair.CrossPair((1.0, -0.95), 0.05, VOLATILITIES, 0.8, DAYS / YEAR),

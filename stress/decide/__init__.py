@@ -1,0 +1,1 @@
+"""From numbers to decisions: the limits that keep a declared appetite, and what would help."""
