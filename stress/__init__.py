@@ -22,6 +22,7 @@ _HOME = {
     "open_result": "stress.result.store",
     "run": "stress.runner.simulate",
     "simulate_prices": "stress.runner.prices",
+    "solve_limits": "stress.decide.command",
 }
 _MODULES = ("report",)
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
-import jax
 import numpy as np
 import xarray as xr
 
-from stress import __version__
 from stress.book.display import margin_display, net_positions
 from stress.book.ladder import MOVES
 from stress.measure.calibration import draws_needed
@@ -20,16 +16,12 @@ from stress.measure.world import SHARES, Findings
 from stress.result.assemble import assemble, prefixed
 from stress.result.distribution import loss_distribution
 from stress.result.ladder import ladder_findings
-from stress.result.schema import SCHEMA_VERSION
 from stress.runner.analyses import Analysed
-from stress.runner.assumptions import assumptions, other_law
+from stress.runner.assumptions import other_law
 from stress.runner.cascade import REPLAYED
 from stress.runner.measured import Measured
-from stress.runner.overlays import overlay_words
 from stress.runner.prepare import Job
-from stress.scenario.presets import load_preset
-from stress.scenario.resolve import input_hashes, resolved_toml
-from stress.scenario.schema import MarginLevel, Scenario
+from stress.runner.provenance import provenance
 from stress.types import Array, Mode
 
 __all__ = ["label"]
@@ -270,33 +262,15 @@ def _few_draws(measured: Measured) -> tuple[str, ...]:
 
 def _attributes(job: Job, measured: Measured, main: Findings) -> dict[str, str | int | float]:
     scenario, grid = job.scenario, job.request.grid
-    toml = resolved_toml(scenario)
     pathwise = len(job.book.accounts) * scenario.simulation.paths * job.schedule.steps
     return {
-        "Conventions": "CF-1.11",
-        "title": scenario.name,
-        "source": f"margin-stress {__version__}",
-        "schema_version": SCHEMA_VERSION,
-        "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "scenario_toml": toml,
-        "scenario_sha256": hashlib.sha256(toml.encode()).hexdigest(),
-        "input_sha256": "\n".join(f"{sha} {file}" for file, sha in input_hashes(scenario).items()),
-        "seed": scenario.simulation.seed,
-        "paths": scenario.simulation.paths,
-        "accounts": len(job.book.accounts),
-        "assets": len(job.setting.assets),
-        "steps": job.schedule.steps,
-        "horizon_days": job.schedule.steps * grid.step_days,
-        "step_seconds": 86_400.0 * grid.step_days,
-        "precision": scenario.simulation.precision,
-        "monitoring": scenario.simulation.monitoring,
-        "confidence": scenario.simulation.confidence,
-        "mode": scenario.book.mode,
-        "compare": ",".join(scenario.book.compare),
-        "market_model": scenario.market.model,
-        **_venue(scenario),
-        "as_of": _moment(scenario),
-        "jax_version": jax.__version__,
+        **provenance(
+            scenario,
+            accounts=len(job.book.accounts),
+            assets=len(job.setting.assets),
+            steps=job.schedule.steps,
+            step_days=grid.step_days,
+        ),
         "platform": measured.platform,
         "device_kind": measured.device_kind,
         "compile_seconds": measured.compile_seconds,
@@ -311,41 +285,4 @@ def _attributes(job: Job, measured: Measured, main: Findings) -> dict[str, str |
         ),
         "calibration_draws": measured.calibration.draws if measured.calibration else 0,
         "notices": "\n".join((*job.notices, *_ran_out(main), *_few_draws(measured))),
-        "assumptions": "\n".join(assumptions(scenario)),
-        "stress": "\n".join(overlay_words(scenario)),
     }
-
-
-def _venue(scenario: Scenario) -> dict[str, str | float]:
-    trigger = scenario.venue.trigger
-    shown = (
-        f"margin level below {trigger.margin_level:g}"
-        if isinstance(trigger, MarginLevel)
-        else trigger
-    )
-    venue = scenario.venue
-    attributes: dict[str, str | float] = {
-        "trigger": shown,
-        "order": venue.order,
-        "amount": venue.amount,
-        "fee": venue.fee,
-        "warning": venue.warning,
-        "impact": venue.impact.kind,
-        "fund": venue.fund.balance,
-        "deleveraging": venue.deleveraging.kind,
-        "decision": venue.decision.kind,
-    }
-    if venue.preset is not None:
-        preset = load_preset(venue.preset)
-        attributes |= {
-            "preset": preset.name,
-            "preset_title": preset.title,
-            "preset_as_of": str(preset.as_of),
-            "preset_approximates": "\n".join(preset.approximates),
-        }
-    return attributes
-
-
-def _moment(scenario: Scenario) -> str:
-    as_of = scenario.book.as_of or scenario.market.as_of
-    return as_of.isoformat() if as_of else ""

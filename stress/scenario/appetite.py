@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
+from stress.errors import InputError
 from stress.scenario.fields import Filled, Inner, List, Name, NotNegative, Positive, Table, refuse
 
-__all__ = ["QUESTIONS", "Analysis", "Appetite", "Question", "Template"]
+__all__ = [
+    "FROM_APPETITE",
+    "NEEDS",
+    "QUESTIONS",
+    "Analysis",
+    "Appetite",
+    "Question",
+    "Template",
+    "with_limits_of_appetite",
+]
 
 Question: TypeAlias = Literal[
     "leverage",
@@ -31,6 +42,51 @@ QUESTIONS: tuple[Question, ...] = (
     "concentration",
     "remedies",
 )
+
+NEEDS: dict[Question, str] = {
+    "leverage": "account_liquidation_probability",
+    "trade-size": "effective_risk_per_trade",
+    "open-interest": "fund_exhaustion_probability",
+    "book-scale": "fund_exhaustion_probability",
+    "fund": "fund_exhaustion_probability",
+    "maintenance-rate": "expected_uncovered_loss",
+    "concentration": "fund_exhaustion_probability",
+    "remedies": "account_liquidation_probability",
+}
+"""The key of ``[appetite]`` that each question is solved for."""
+
+FROM_APPETITE = {
+    "max_account_liquidation_probability": "account_liquidation_probability",
+    "max_fund_exhaustion_probability": "fund_exhaustion_probability",
+}
+"""The keys of ``[limits]`` that may be taken from the appetite, and from which of its keys."""
+
+
+def with_limits_of_appetite(raw: Mapping[str, Any], file: object = None) -> dict[str, Any]:
+    """Return a scenario, read but not validated, whose limits say no "appetite" any more.
+
+    Raises
+    ------
+    InputError
+        A limit is taken from an appetite that does not state it.
+    """
+    limits, appetite = raw.get("limits"), raw.get("appetite")
+    if not isinstance(limits, Mapping):
+        return dict(raw)
+    stated = appetite if isinstance(appetite, Mapping) else {}
+    taken = {}
+    for key, source in FROM_APPETITE.items():
+        if limits.get(key) != "appetite":
+            continue
+        if source not in stated:
+            raise InputError(
+                f"is taken from the appetite, which states no {source}",
+                file=None if file is None else str(file),
+                key=f"limits.{key}",
+                remedy=f"state appetite.{source}, or give a number",
+            )
+        taken[key] = stated[source]
+    return {**raw, "limits": {**limits, **taken}} if taken else dict(raw)
 
 
 def _distinct(names: tuple[Question, ...]) -> tuple[Question, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from stress.book.book import Book
 from stress.data.tables import suggestion
-from stress.errors import InputError, ending
+from stress.errors import InputError, closest, ending
 from stress.scenario.cascade import check_bridge, funding_steps
 from stress.scenario.durations import duration_seconds
 from stress.scenario.matrices import check_correlation
@@ -159,6 +159,7 @@ def check_scenario(scenario: Scenario) -> None:
     funding_steps(scenario)
     check_overlays(scenario)
     _check_monitoring(scenario)
+    _check_templates(scenario)
 
 
 def _check_complete(scenario: Scenario, key: str, given: dict[str, float]) -> None:
@@ -170,6 +171,19 @@ def _check_complete(scenario: Scenario, key: str, given: dict[str, float]) -> No
             key=f"market.{key}",
             remedy=f"add {absent[0]} to market.{key}, or name a market.calibration that has it",
         )
+
+
+def _check_templates(scenario: Scenario) -> None:
+    assets = scenario.market.assets
+    for number, template in enumerate(scenario.appetite.template if scenario.appetite else ()):
+        for asset in template.weights:
+            if asset not in assets:
+                raise InputError(
+                    f'template "{template.name}" names "{asset}", which is not in market.assets',
+                    file=scenario.source,
+                    key=f"appetite.template[{number}].weights",
+                    remedy=closest(asset, assets),
+                )
 
 
 def _check_worlds(scenario: Scenario) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stress.errors import InputError, MissingInputError
+from stress.scenario.appetite import with_limits_of_appetite
 from stress.scenario.checks import (
     check_calibration,
     check_file,
@@ -63,6 +64,7 @@ def load_scenario(
         folder = Path(abspath(file)).parent
     raw = with_preset(raw, file)
     check_reserved(raw, file)
+    raw = with_limits_of_appetite(raw, file)
     scenario = validated(Scenario, raw, file)
     scenario._source = file
     check_known(scenario.market, scenario.venue, file)

@@ -471,11 +471,28 @@ class Venue(Table):
     )
 
 
+_Appetite: TypeAlias = Annotated[
+    Probability | None,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0, "maximum": 1},
+                {"const": "appetite"},
+                {"type": "null"},
+            ]
+        }
+    ),
+]
+"""A probability, or "appetite": that of ``[appetite]``, put in its place when the file is read."""
+
+
 class Limits(Table):
     """Thresholds that the run is held against; each is optional."""
 
-    max_account_liquidation_probability: Probability | None = Field(
-        default=None, description="highest liquidation probability of any account, 0 to 1"
+    max_account_liquidation_probability: _Appetite = Field(
+        default=None,
+        description='highest liquidation probability of any account, 0 to 1, or "appetite": '
+        "that of [appetite]",
     )
     max_group_any_liquidation_probability: dict[str, Probability] = Field(
         default={},
@@ -488,10 +505,10 @@ class Limits(Table):
     max_uncovered_loss: NotNegative | None = Field(
         default=None, description="highest uncovered loss, its quantile at levels[-1], USD"
     )
-    max_fund_exhaustion_probability: Probability | None = Field(
+    max_fund_exhaustion_probability: _Appetite = Field(
         default=None,
         description="highest probability that the insurance fund does not pay a deficit in full, "
-        "0 to 1",
+        '0 to 1, or "appetite": that of [appetite]',
     )
     max_fund_draw: NotNegative | None = Field(
         default=None,

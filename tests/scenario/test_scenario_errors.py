@@ -895,11 +895,9 @@ def test_a_missing_scenario_is_a_usage_error(case: Any, capsys: pytest.CaptureFi
 
 
 RESERVED = [
-    ("simulation.estimator", "plain"),
     ("simulation.max_relative_error", 0.1),
     ("market.max_age", "1d"),
     ("book.max_age", "1d"),
-    ("appetite", {"confidence": 0.95}),
 ]
 
 
