@@ -266,6 +266,7 @@ class TestKernels:
             stress.run(file, paths=64, calibration_draws=4)
         assert compiled.call_count == 1
 
+    @pytest.mark.slow
     def test_the_cascade_too(self, tmp_path: Path) -> None:
         """And gives what a run with the drawn volatility gives."""
         venue = {
@@ -319,7 +320,9 @@ class TestHistory:
         np.testing.assert_allclose(drawn.high[1:] / drawn.close[1:], 1.5)
         assert (np.diff(drawn.timestamps) == np.timedelta64(1, "D")).all()
 
-    @pytest.mark.parametrize("model", ["bootstrap", "filtered-historical"])
+    @pytest.mark.parametrize(
+        "model", ["bootstrap", pytest.param("filtered-historical", marks=pytest.mark.slow)]
+    )
     def test_a_model_of_rows_reuses_the_kernel(self, model: str, tmp_path: Path) -> None:
         history_file(tmp_path)
         table = {"market__bootstrap": {"block": 3.0}} if model == "bootstrap" else {}

@@ -254,7 +254,10 @@ class TestFirstPassage:
         )[0]
         return 1 - stay
 
-    @pytest.mark.parametrize(("day", "step"), [(20, "20d"), (20, "5d"), (40, "20d")])
+    @pytest.mark.parametrize(
+        ("day", "step"),
+        [(20, "20d"), pytest.param(20, "5d", marks=pytest.mark.slow), (40, "20d")],
+    )
     def test_an_instant_shock_under_the_bridge(self, tmp_path: Path, day: int, step: str) -> None:
         """At the end of the run it shows that a jump is no part of the bridge before it."""
         paths = 40_000
@@ -301,7 +304,7 @@ class TestVenue:
     @pytest.mark.parametrize(
         ("overlay", "depth"),
         [
-            (None, 1.0),
+            pytest.param(None, 1.0, marks=pytest.mark.slow),
             ({"at": "3d", "window": "1d", "multiplier": 0.1}, 0.1),
             ({"at": "2d", "window": "1d", "multiplier": {"BTC": 0.1}}, 0.1),
             ({"at": "1d", "window": "1d", "multiplier": 0.1}, 1.0),

@@ -66,7 +66,7 @@ def test_a_crowded_asset_feeds_its_own_cascade(name: str, asset: str, side: int)
 @pytest.mark.parametrize(
     ("name", "least"),
     [
-        ("cascade_long_crowd", 1.15),
+        pytest.param("cascade_long_crowd", 1.15, marks=pytest.mark.slow),
         pytest.param("hedged_squeeze", 1.5, marks=pytest.mark.slow),
     ],
 )

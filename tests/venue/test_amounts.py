@@ -87,7 +87,17 @@ def least(
     return None
 
 
-@pytest.mark.parametrize("order", ORDERS, ids=lambda order: type(order).__name__)
+@pytest.mark.parametrize(
+    "order",
+    [
+        pytest.param(
+            order,
+            id=type(order).__name__,
+            marks=() if isinstance(order, LargestLoss) else pytest.mark.slow,
+        )
+        for order in ORDERS
+    ],
+)
 def test_restore(order: Order) -> None:
     """In turn: the least of the first that is enough, else all of it and on to the next."""
 
