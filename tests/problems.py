@@ -274,6 +274,8 @@ def socialised() -> Problem:
             "fund_end": 0,
             "fund_draw": 28,
             "fund_exhausted": True,
+            "fund_need": 100,
+            "owed": [0, 108, 0, 0],
         },
     )
 
@@ -333,6 +335,9 @@ def deleveraging_queue() -> Problem:
             "fund_end": 0,
             "fund_draw": 50,
             "fund_exhausted": False,
+            # what it would have to promise for nobody to be deleveraged
+            "fund_need": 100,
+            "owed": [0, 50, 0, 0],
             "uncovered_loss": 0,
             "rounds_run": [0, 1],
         },
@@ -359,6 +364,8 @@ def deleveraging_without_enough_takers() -> Problem:
             "fund_draw": F("55.6"),
             "uncovered_loss": 35,
             "fund_exhausted": True,
+            "fund_need": 100,
+            "owed": [F("90.6"), 0],
         },
     )
 
@@ -483,6 +490,8 @@ def coins_pay_debts() -> Problem:
             "fund_end": 10,
             "fund_draw": 90,
             "fund_exhausted": False,
+            "fund_need": 90,
+            "owed": [90, 0],
             "rounds_run": [0, 2],
             "closed_notional": [1_600, 0],
             "least_excess": [50 + 30 - 200 - 40, 170 + 30 - 200 - 40],

@@ -18,7 +18,7 @@ from stress.engine.fate import Verdict, close
 from stress.engine.panels import Margins, Panel, margins, over_slots, own_mark
 from stress.margin import in_breach, maintenance, margin_call
 
-__all__ = ["bar_verdict"]
+__all__ = ["bar_verdict", "worst_marks"]
 
 
 def bar_verdict(panel: Panel, at: At, *, leg: Leg, rules: Rules, tolerance: float) -> Verdict:
@@ -34,7 +34,7 @@ def bar_verdict(panel: Panel, at: At, *, leg: Leg, rules: Rules, tolerance: floa
         (pairs,) the pair's path and block.
     """
     valid = leg.valid[at.block]
-    worst = _worst_marks(panel, leg, at, jnp.ones_like(rules.warning))
+    worst = worst_marks(panel, leg, at, jnp.ones_like(rules.warning))
     now = _margins_at(panel, worst)
     broken = in_breach(*now, tolerance) & valid
     hit = broken.any(axis=1, keepdims=True)
@@ -44,7 +44,7 @@ def bar_verdict(panel: Panel, at: At, *, leg: Leg, rules: Rules, tolerance: floa
     )
     open_steps = open_steps & valid
     # what is worst for the call need not be worst for the breach
-    calling = _margins_at(panel, _worst_marks(panel, leg, at, rules.warning))
+    calling = _margins_at(panel, worst_marks(panel, leg, at, rules.warning))
     called = margin_call(*calling, rules.warning) & open_steps
     at_breach = jnp.take_along_axis(worst, first[..., None], axis=1)[:, 0].T
     then = margins(panel, lambda asset, quantity: own_mark(at_breach, asset))
@@ -70,7 +70,7 @@ def _margins_at(panel: Panel, marks: jax.Array) -> Margins:
     return margins(panel, own)
 
 
-def _worst_marks(panel: Panel, leg: Leg, at: At, caution: jax.Array) -> jax.Array:
+def worst_marks(panel: Panel, leg: Leg, at: At, caution: jax.Array) -> jax.Array:
     """Return (pairs, steps, assets) the end of each bar at which a pool stands worse, USD.
 
     Worse is a lower ``caution`` times equity less requirement, summed over what the pool holds of

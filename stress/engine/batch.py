@@ -20,12 +20,13 @@ from stress.engine.watch import Book, Watch, exact_chunk
 from stress.venue.holdings import Fates, Holdings, Ledger, Tally
 from stress.venue.rules import VenueRules
 
-__all__ = ["Acting", "Market", "State", "Trading", "listed", "trade"]
+__all__ = ["Acting", "Market", "State", "Trading", "asked_of_fund", "listed", "trade"]
 
 
 Settled = TypeVar("Settled")
 
-_Owed: TypeAlias = tuple[Ledger, jax.Array, jax.Array, jax.Array]
+_Executed: TypeAlias = tuple[Ledger, jax.Array, jax.Array]
+_Owed: TypeAlias = tuple[Ledger, Fates, jax.Array, jax.Array]
 
 
 class Market(NamedTuple):
@@ -277,10 +278,8 @@ def _execute(
         ends = (with_.marks_of(of, span, asset, column) for of in (before, state))
         return sum(ends, start=jnp.zeros(asset.shape, with_.price.dtype)) / 2
 
-    def execute(
-        carry: tuple[Ledger, jax.Array], numbers: jax.Array, valid: jax.Array
-    ) -> tuple[Ledger, jax.Array]:
-        ledger, closed = carry
+    def execute(carry: _Executed, numbers: jax.Array, valid: jax.Array) -> _Executed:
+        ledger, closed, drain = carry
         _, pool, column = listed(state, acting, numbers, valid)
         one = jnp.minimum(column, columns - 1)
         here = one[None]
@@ -304,11 +303,13 @@ def _execute(
             coins=ledger.coins.at[coin_rows, column[None]].add(-sold, mode="drop"),
             fund=ledger.fund.at[column].add(fees, mode="drop"),
         )
-        return ledger, closed.at[at.T, column[:, None]].add(notional.T, mode="drop")
+        closed = closed.at[at.T, column[:, None]].add(notional.T, mode="drop")
+        return ledger, closed, drain.at[column].add(-fees, mode="drop")
 
-    start = (state.ledger, state.tally.closed)
-    ledger, closed = each_chunk(acting.length, exact_chunk(holdings), execute, start)
-    return state._replace(ledger=ledger, tally=state.tally._replace(closed=closed))
+    tally = state.tally
+    start = (state.ledger, tally.closed, tally.drain)
+    ledger, closed, drain = each_chunk(acting.length, exact_chunk(holdings), execute, start)
+    return state._replace(ledger=ledger, tally=tally._replace(closed=closed, drain=drain))
 
 
 def _settle(
@@ -336,7 +337,7 @@ def _settle(
         return ledger._replace(cash=moved.at[from_, column].set(0, mode="drop"))
 
     def record(carry: _Owed, pool: jax.Array, column: jax.Array) -> _Owed:
-        ledger, bankrupt, deficits, forgiven = carry
+        ledger, fates, deficits, forgiven = carry
         here = jnp.minimum(column, columns - 1)
         cash = ledger.cash[pool, here]
         coins = ledger.coins[holdings.coin_rows[:, pool], here[None]]
@@ -347,7 +348,10 @@ def _settle(
         broke = jnp.where(deficit > limit, pool, holdings.pools)
         return (
             ledger._replace(cash=ledger.cash.at[which, column].set(0, mode="drop")),
-            bankrupt.at[broke, column].set(True, mode="drop"),
+            fates._replace(
+                bankrupt=fates.bankrupt.at[broke, column].set(True, mode="drop"),
+                owed=fates.owed.at[which, column].add(deficit, mode="drop"),
+            ),
             deficits.at[column].add(deficit, mode="drop"),
             forgiven.at[column].add(jnp.where(owes, limit, 0), mode="drop"),
         )
@@ -375,9 +379,9 @@ def _settle(
     if holdings.has_isolated:
         ledger = for_all(hand_over, ledger)
     nothing = jnp.zeros_like(ledger.fund)
-    owed = (ledger, state.fates.bankrupt, nothing, nothing)
-    ledger, bankrupt, deficits, forgiven = for_all(record, owed)
-    state = state._replace(ledger=ledger, fates=state.fates._replace(bankrupt=bankrupt))
+    owed = (ledger, state.fates, nothing, nothing)
+    ledger, fates, deficits, forgiven = for_all(record, owed)
+    state = state._replace(ledger=ledger, fates=fates)
     return _pay(with_, state, span, deficits, forgiven)
 
 
@@ -403,10 +407,25 @@ def _pay(
         # the winners' cash falls: who was safe may not be any more
         watch = watch._replace(stale=watch.stale | (unpaid > 0))
         ledger, shared = only_if((unpaid > 0).any(), share, (ledger, shared))
+    drain = tally.drain + deficits
     tally = tally._replace(
+        drain=drain,
+        need=asked_of_fund(with_, tally, drain),
         drawn=tally.drawn + paid,
         exhausted=tally.exhausted | (unpaid > forgiven),
         socialised=tally.socialised + shared,
         uncovered=tally.uncovered + (unpaid - shared),
     )
     return state._replace(ledger=ledger, tally=tally, watch=watch)
+
+
+def asked_of_fund(with_: Trading, tally: Tally, now: jax.Array) -> jax.Array:
+    """Return (columns,) the most that the fund was asked for, with what it is asked for ``now``.
+
+    Where others pay for an empty fund the path is another one from then on: what it asks for there
+    is not what it would have asked of a larger fund, and does not count.
+    """
+    backstop, need = with_.rules.backstop, jnp.maximum(tally.need, now)
+    if not (backstop.socialises or backstop.deleverages):
+        return need
+    return jnp.where(tally.need > with_.rules.fund, tally.need, need)

@@ -40,7 +40,17 @@ from stress.engine.panels import (
     own_mark,
 )
 
-__all__ = ["barrier_doubts", "bridge_verdict", "most_deviation"]
+__all__ = [
+    "LogSteps",
+    "barrier_doubts",
+    "barrier_steps",
+    "bridge_ends",
+    "bridge_verdict",
+    "crossing",
+    "linear_steps",
+    "loading",
+    "most_deviation",
+]
 
 
 class _Bridges(NamedTuple):
@@ -51,6 +61,19 @@ class _Bridges(NamedTuple):
 
     breach: jax.Array
     call: jax.Array
+    uniform: jax.Array
+
+
+class LogSteps(NamedTuple):
+    """Bridges of the log price of pools with one barrier, (pairs, steps) each.
+
+    ``start`` and ``end`` are log prices at both ends, ``variance`` is that of the step's log
+    return, ``uniform`` what a crossing probability is compared with.
+    """
+
+    start: jax.Array
+    end: jax.Array
+    variance: jax.Array
     uniform: jax.Array
 
 
@@ -142,23 +165,33 @@ def bridge_verdict(panel: Panel, at: At, *, leg: Leg, rules: Rules) -> Verdict:
 
 def _linear_bridges(panel: Panel, now: Margins, leg: Leg, at: At, warning: jax.Array) -> _Bridges:
     """Return the bridges of the excess in USD, with the variance of its linearisation."""
-    start, end = _loadings(panel, leg, at)
-    variance = ((start**2).sum(axis=2) + (end**2).sum(axis=2)) / 2
-    before, after = _ends(panel, now, leg, at)
-    breach = _crossing(before.equity - before.required, after.equity - after.required, variance)
-    call = _crossing(
+    variance, uniform = linear_steps(panel, leg, at)
+    before, after = bridge_ends(panel, now, leg, at)
+    breach = crossing(before.equity - before.required, after.equity - after.required, variance)
+    call = crossing(
         before.equity - before.required / warning,
         after.equity - after.required / warning,
         variance,
     )
+    return _Bridges(breach, call, uniform)
+
+
+def linear_steps(panel: Panel, leg: Leg, at: At) -> tuple[jax.Array, jax.Array]:
+    """Return (pairs, steps) variances of the linearised excess, and the pools' uniforms.
+
+    USD squared. Cash changes neither; one factor on all that a pool holds, while it stays in its
+    tiers, changes the variance by its square and the uniform not at all.
+    """
+    start, end = _loadings(panel, leg, at)
+    variance = ((start**2).sum(axis=2) + (end**2).sum(axis=2)) / 2
     direction = start + end
     length = jnp.sqrt((direction**2).sum(axis=2))
     normals = leg.bridge[:, at.path, at.block]
     pushed = jnp.einsum("psa,aps->ps", direction, normals, precision="highest")
-    return _Bridges(breach, call, ndtr(pushed / jnp.where(length > 0, length, 1)))
+    return variance, ndtr(pushed / jnp.where(length > 0, length, 1))
 
 
-def _ends(panel: Panel, now: Margins, leg: Leg, at: At) -> tuple[Margins, Margins]:
+def bridge_ends(panel: Panel, now: Margins, leg: Leg, at: At) -> tuple[Margins, Margins]:
     """Return margins at both ends of each bridge, (pairs, steps) each; ``now`` at the nodes."""
     before = Margins(*(of[:, :-1] for of in now))
     arrivals = leg.arrivals
@@ -172,7 +205,19 @@ def _barrier_bridges(barrier: Barrier, leg: Leg, at: At) -> _Bridges:
 
     A pool is hit where its asset's normal pushes the price toward the barrier.
     """
-    asset, log_price, side = barrier
+    side, steps = barrier.side[:, None], barrier_steps(barrier, leg, at)
+
+    def reaches(wall: jax.Array) -> jax.Array:
+        start_away, end_away = (side * (of - wall[:, None]) for of in (steps.start, steps.end))
+        return crossing(start_away, end_away, steps.variance)
+
+    breach, call = (reaches(barrier.log_price[level]) for level in (BREACH, CALL))
+    return _Bridges(breach, call, steps.uniform)
+
+
+def barrier_steps(barrier: Barrier, leg: Leg, at: At) -> LogSteps:
+    """Return the bridges of the log price of each pair's asset, (pairs,) pools with a barrier."""
+    asset, side = barrier.asset, barrier.side
     normals = leg.bridge[:, at.path, at.block]
     if leg.root.ndim == 2:
         own = leg.root[asset]
@@ -182,18 +227,13 @@ def _barrier_bridges(barrier: Barrier, leg: Leg, at: At) -> _Bridges:
         own = _own_root(leg.root, asset, at)
         variance = (own**2).sum(axis=2)
         pushed = jnp.einsum("psa,aps->ps", own, normals, precision="highest")
-    level, end = jnp.log(leg.nodes(asset, at)), None
+    level = jnp.log(leg.nodes(asset, at))
+    end = level[:, 1:]
     if leg.arrivals is not None:
         end = jnp.log(leg.arrivals[asset, at.path, at.block])
-    end = level[:, 1:] if end is None else end
-
-    def crossing(wall: jax.Array) -> jax.Array:
-        start_away, end_away = (side[:, None] * (of - wall[:, None]) for of in (level[:, :-1], end))
-        return _crossing(start_away, end_away, variance)
-
     length = jnp.sqrt(jnp.where(variance > 0, variance, 1))
     uniform = ndtr(side[:, None] * pushed / length)
-    return _Bridges(crossing(log_price[BREACH]), crossing(log_price[CALL]), uniform)
+    return LogSteps(level[:, :-1], end, jnp.broadcast_to(variance, end.shape), uniform)
 
 
 def _own_root(root: jax.Array, asset: jax.Array, at: At) -> jax.Array:
@@ -202,8 +242,8 @@ def _own_root(root: jax.Array, asset: jax.Array, at: At) -> jax.Array:
     return root[at.block, :, asset, :, path]
 
 
-def _crossing(start: jax.Array, end: jax.Array, variance: jax.Array) -> jax.Array:
-    """Return (pairs, steps) probabilities of touching 0 inside a step, given both ends.
+def crossing(start: jax.Array, end: jax.Array, variance: jax.Array) -> jax.Array:
+    """Return (pools, columns) probabilities of touching 0 inside a step, given both ends.
 
     1 where an end is not positive.
     """
@@ -219,14 +259,14 @@ def _loadings(panel: Panel, leg: Leg, at: At) -> tuple[jax.Array, jax.Array]:
 
     USD. The root is that of the step, at both.
     """
-    root, arrivals = leg.root, leg.arrivals
+    root, arrivals, assets = leg.root, leg.arrivals, leg.marks.shape[0]
     if root.ndim == 2:
 
         def nodes(asset: jax.Array) -> jax.Array:
             return leg.nodes(asset, at)
 
-        loading = _loading(panel, nodes, leg, lambda asset: root[asset][:, None, :])
-        return loading[:, :-1], loading[:, 1:]
+        both = loading(panel, nodes, assets, lambda asset: root[asset][:, None, :])
+        return both[:, :-1], both[:, 1:]
 
     def starts(asset: jax.Array) -> jax.Array:
         return leg.nodes(asset, at)[:, :-1]
@@ -235,16 +275,16 @@ def _loadings(panel: Panel, leg: Leg, at: At) -> tuple[jax.Array, jax.Array]:
         return leg.ends(asset, at) if arrivals is None else arrivals[asset, at.path, at.block]
 
     start, end = (
-        _loading(panel, marks, leg, lambda asset: _own_root(root, asset, at))
+        loading(panel, marks, assets, lambda asset: _own_root(root, asset, at))
         for marks in (starts, ends)
     )
     return start, end
 
 
-def _loading(
+def loading(
     panel: Panel,
     marks: Callable[[jax.Array], jax.Array],
-    leg: Leg,
+    assets: int,
     own_root: Callable[[jax.Array], jax.Array],
 ) -> jax.Array:
     """Return (pairs, times, assets): how the excess moves with each normal of a step, USD.
@@ -255,6 +295,8 @@ def _loading(
     ----------
     marks
         Function of (pairs,) asset indices that returns their marks, (pairs, times) USD.
+    assets
+        Number of assets.
     own_root
         Function of (pairs,) asset indices that returns their rows of the root of a step's
         covariance, (pairs, times or 1, assets).
@@ -275,11 +317,11 @@ def _loading(
         return total + value[..., None] * own_root(asset), None
 
     times = marks(jnp.zeros(panel.pools, jnp.int32)).shape[1]
-    zero = jnp.zeros((panel.pools, times, leg.marks.shape[0]), leg.marks.dtype)
+    zero = jnp.zeros((panel.pools, times, assets), panel.cash.dtype)
     positions = (panel.asset, panel.quantity, panel.rate, panel.amount)
-    loading = over_slots(add_position, zero, positions)
+    total = over_slots(add_position, zero, positions)
     coins = (panel.coin_asset, panel.coin_quantity, panel.coin_haircut)
-    return over_slots(add_coin, loading, coins)
+    return over_slots(add_coin, total, coins)
 
 
 def _marks_at_hit(panel: Panel, excess: jax.Array, leg: Leg, at: At, first: jax.Array) -> jax.Array:

@@ -204,6 +204,7 @@ def _at_start(with_: Trading, paths: int, block: int) -> _Carried:
         step=count - 1,
         called=jnp.zeros(cash.shape, bool),
         bankrupt=jnp.zeros(cash.shape, bool),
+        owed=jnp.zeros(cash.shape, dtype),
         loser=count - 1,
         hidden=count,
         least_excess=jnp.full(looked, jnp.inf, dtype),
@@ -222,6 +223,8 @@ def _at_start(with_: Trading, paths: int, block: int) -> _Carried:
         over_closed=money,
         late_steps=number,
         rounds_exhausted=number,
+        drain=money,
+        need=money,
     )
     market = Market(
         lasting=flow,

@@ -22,10 +22,8 @@ each step's bar (``engine.bars``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -34,14 +32,13 @@ from stress.engine.bars import bar_verdict
 from stress.engine.block import At, Leg, Rules, Schedule
 from stress.engine.bridge import barrier_doubts, bridge_verdict, most_deviation
 from stress.engine.fate import Closed, Fate, Verdict, close
+from stress.engine.legs import Market, market_legs
 from stress.engine.lines import NEGLIGIBLE, corners, draw_lines, in_doubt
 from stress.engine.panels import Panel, World, margins, own_mark
-from stress.engine.paths import Walk, walk
 from stress.engine.survivors import Doubt, Exact, each_survivor
 from stress.engine.till import Purse, Till, empty_till, settle
-from stress.keys import BRIDGE, path_keys, step_normals
 from stress.margin import in_breach, margin_call
-from stress.market import PriceModel, VaryingInside, WithExtremes
+from stress.market import PriceModel
 
 __all__ = ["Outcome", "first_passage"]
 
@@ -68,6 +65,8 @@ class Outcome(NamedTuple):
         USD.
     exhausted
         (paths,) whether a deficit was not paid in full out of the fund.
+    fund_need
+        (paths,) the least balance at the start that pays every deficit, USD.
     survival, calm
         Log probability, given the path's nodes, of no breach and of no margin call. No pools but
         under ``bridge`` monitoring.
@@ -86,6 +85,7 @@ class Outcome(NamedTuple):
     drawn: jax.Array
     uncovered: jax.Array
     exhausted: jax.Array
+    fund_need: jax.Array
     survival: jax.Array
     calm: jax.Array
     least_excess: jax.Array
@@ -115,10 +115,7 @@ class _Tracked(NamedTuple):
     purse: Purse
 
 
-_Legs: TypeAlias = tuple[Walk, jax.Array, tuple[_Tracked, ...]]
-
-_HELD = 1 << 24
-"""Most numbers of one kind that a leg holds."""
+_Legs: TypeAlias = tuple[Market, tuple[_Tracked, ...]]
 
 
 @partial(jax.jit, static_argnames=("schedule",))
@@ -156,135 +153,22 @@ def first_passage(
     mark_end
         (assets, paths) marks at the horizon, USD.
     """
-    legs = _legs(model, schedule, paths.shape[0])
-    start, advance = walk(model, seed, paths, legs, _look(model, schedule))
-    bridge_keys = path_keys(seed, BRIDGE, paths)
-    opening = jnp.broadcast_to(price[:, None], (price.shape[0], paths.shape[0]))
+    legs = market_legs(model, price, seed, paths, schedule)
 
     def through_leg(carry: _Legs, number: jax.Array) -> tuple[_Legs, None]:
-        walked, before, tracked = carry
-        walked, (levels, seen) = advance(walked, number)
-        number = number.astype(jnp.int32)
-        steps = number * legs.block + jnp.arange(legs.block, dtype=jnp.int32) + 1
-        normals = _bridge_normals(bridge_keys, steps, price.shape[0], schedule)
-        leg = _leg(model, price, before, levels, seen, steps, normals, schedule)
+        market, tracked = carry
+        market, leg = legs.advance(market, number)
         tracked = tuple(
             _follow(world, then, leg, price, rules, schedule)
             for world, then in zip(worlds, tracked, strict=True)
         )
-        return (walked, leg.marks[:, :, -1, -1], tracked), None
+        return (market, tracked), None
 
-    tracked = tuple(_at_start(world, opening, rules, schedule) for world in worlds)
-    (_, marks, tracked), _ = jax.lax.scan(
-        through_leg, (start, opening, tracked), jnp.arange(legs.blocks)
-    )
+    tracked = tuple(_at_start(world, legs.start.marks, rules, schedule) for world in worlds)
+    (market, tracked), _ = jax.lax.scan(through_leg, (legs.start, tracked), jnp.arange(legs.total))
+    marks = market.marks
     ends = zip(worlds, tracked, strict=True)
     return tuple(_collect(world, end, marks) for world, end in ends), marks
-
-
-def _legs(model: PriceModel, schedule: Schedule, paths: int) -> Schedule:
-    """Return the schedule whose blocks are legs: some of the blocks of the given one together."""
-    varies = schedule.monitoring == "bridge" and isinstance(model, VaryingInside)
-    held = schedule.block * paths * model.assets * (model.assets if varies else 1)
-    together = max(1, min(schedule.blocks_per_leg, _HELD // held))
-    return replace(schedule, block=together * schedule.block)
-
-
-def _look(model: PriceModel, schedule: Schedule) -> Callable[[Any], Any]:
-    """Return what is wanted of the model's state after each step."""
-    if schedule.monitoring == "bridge" and isinstance(model, VaryingInside):
-        return model.inside
-    if schedule.monitoring == "extremes":
-        assert isinstance(model, WithExtremes)  # the runner refuses others
-        return model.extremes
-    return lambda state: None
-
-
-def _leg(
-    model: PriceModel,
-    price: jax.Array,
-    before: jax.Array,
-    levels: jax.Array,
-    seen: Any,
-    steps: jax.Array,
-    normals: jax.Array,
-    schedule: Schedule,
-) -> Leg:
-    """Return the market of one leg.
-
-    Parameters
-    ----------
-    before
-        (assets, paths) marks at the node that the leg starts from, USD.
-    levels
-        (steps, assets, paths) log prices relative to the start.
-    seen
-        What was looked at in the model after each step.
-    steps
-        (steps,) numbers of the steps.
-    normals
-        (steps, assets, paths) of the bridges.
-    """
-
-    def by_block(of: jax.Array) -> jax.Array:
-        return of.reshape(of.shape[0] // schedule.block, schedule.block, *of.shape[1:])
-
-    def marks_at(levels: jax.Array) -> jax.Array:
-        return price[None, :, None] * jnp.exp(levels)
-
-    def in_rows(of: jax.Array) -> jax.Array:
-        """Bring (steps, assets, paths) into the order (assets, paths, blocks, steps)."""
-        return jnp.transpose(by_block(of), (2, 3, 0, 1))
-
-    # one block at a time: XLA would compute the exponential in the order of the rows, number by
-    # number, and again for the ranges
-    def mark(_: None, levels: jax.Array) -> tuple[None, tuple[jax.Array, ...]]:
-        marks = marks_at(levels)
-        return None, (marks, marks.min(axis=0), marks.max(axis=0))
-
-    _, (marks, low, high) = jax.lax.scan(mark, None, by_block(levels))
-    at_end = marks[:, -1]
-    befores = jnp.concatenate([before[None], at_end[:-1]])
-    marks = in_rows(marks.reshape(levels.shape))
-    valid = by_block(steps <= schedule.steps)
-    leg = Leg(
-        before=jnp.transpose(befores, (1, 2, 0)),
-        marks=marks,
-        low=jnp.transpose(jnp.minimum(low, befores), (1, 2, 0)),
-        high=jnp.transpose(jnp.maximum(high, befores), (1, 2, 0)),
-        first=steps[0],
-        valid=valid,
-        bridge=in_rows(normals),
-        root=model.covariance_root,
-    )
-    if schedule.monitoring == "bridge" and isinstance(model, VaryingInside):
-        leg = leg._replace(root=by_block(seen.root))
-        # one column for all paths says that no step has a jump; of one path either may be meant
-        if seen.jump.shape[2] == levels.shape[2]:
-            # beyond the horizon nothing moves
-            jump = jnp.where((steps <= schedule.steps)[:, None, None], seen.jump, 0)
-            arrivals = in_rows(marks_at(levels - jump))
-            leg = _known_too(leg, arrivals, arrivals)._replace(arrivals=arrivals)
-    if schedule.monitoring == "extremes":
-        moves = (jnp.where((steps <= schedule.steps)[:, None, None], of, 0) for of in seen)
-        bottom, top = (in_rows(marks_at(levels + move)) for move in moves)
-        leg = _known_too(leg, bottom, top)._replace(bar=(bottom, top))
-    return leg
-
-
-def _known_too(leg: Leg, bottom: jax.Array, top: jax.Array) -> Leg:
-    """Return the leg with ranges that hold further marks, (assets, paths, blocks, steps) USD."""
-    return leg._replace(
-        low=jnp.minimum(leg.low, bottom.min(axis=3)), high=jnp.maximum(leg.high, top.max(axis=3))
-    )
-
-
-def _bridge_normals(
-    keys: jax.Array, steps: jax.Array, assets: int, schedule: Schedule
-) -> jax.Array:
-    """Return (steps, assets, paths) independent normals; of no size where nothing is bridged."""
-    count = assets if schedule.monitoring == "bridge" else 0
-    return step_normals(keys, steps, count).astype(jnp.dtype(schedule.precision))
 
 
 def _at_start(world: World, opening: jax.Array, rules: Rules, schedule: Schedule) -> _Tracked:
@@ -294,8 +178,7 @@ def _at_start(world: World, opening: jax.Array, rules: Rules, schedule: Schedule
     for panel in world.panels:
         fate, till = _panel_at_start(panel, opening, till, rules, schedule)
         fates.append(fate)
-    nothing = jnp.zeros_like(opening[0])
-    purse = Purse(nothing + rules.fund, nothing, jnp.zeros(nothing.shape, bool), nothing)
+    purse = Purse.full(rules.fund, opening.shape[1])
     return _Tracked(tuple(fates), till.traded, settle(purse, till, rules.fee))
 
 
@@ -484,6 +367,7 @@ def _collect(world: World, tracked: _Tracked, marks: jax.Array) -> Outcome:
         drawn=tracked.purse.drawn,
         uncovered=tracked.purse.uncovered,
         exhausted=tracked.purse.exhausted,
+        fund_need=tracked.purse.need,
         survival=joined([fate.survival for fate in fates]),
         calm=joined([fate.calm for fate in fates]),
         least_excess=joined([fate.least_excess for fate in fates]),

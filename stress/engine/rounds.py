@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from stress.engine.batch import Acting, Market, State, Trading, listed, trade
+from stress.engine.batch import Acting, Market, State, Trading, asked_of_fund, listed, trade
 from stress.engine.pairs import each_chunk, only_if
 from stress.engine.span import Span
 from stress.engine.watch import (
@@ -616,6 +616,10 @@ def _deleverage(with_: Trading, state: State, span: Span, lists: Lists) -> tuple
     # promises are summed in another order: a hair less than the fund may be more
     short_of = owed * (1 + 1e-4) > jnp.maximum(state.ledger.fund, 0)
     asks = (owed > 0) & short_of
+    # a fund that cannot promise this changes the path before it is exhausted
+    promised = jnp.where(owed > 0, state.tally.drain + owed, 0)
+    need = asked_of_fund(with_, state.tally, promised)
+    state = state._replace(tally=state.tally._replace(need=need))
 
     def deleverage(state: State) -> State:
         def note(short: jax.Array, numbers: jax.Array, valid: jax.Array) -> jax.Array:

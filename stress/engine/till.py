@@ -39,13 +39,25 @@ class Till(NamedTuple):
 class Purse(NamedTuple):
     """The insurance fund, (paths,): balance, what it paid, whether a deficit was not paid in full.
 
-    ``uncovered`` is what nobody paid. All but ``exhausted`` in USD.
+    ``uncovered`` is what nobody paid; ``drain`` deficits less fees so far, ``need`` the most that
+    it ever was, 0 at least: a fund that starts with less is exhausted, one that does not is not.
+    They are counted from 0, apart from ``fund``, so that a large balance takes no digits from them.
+    All but ``exhausted`` in USD.
     """
 
     fund: jax.Array
     drawn: jax.Array
     exhausted: jax.Array
     uncovered: jax.Array
+    drain: jax.Array
+    need: jax.Array
+
+    @classmethod
+    def full(cls, fund: jax.Array, paths: int) -> Purse:
+        """Return the fund at the start of (paths,) paths; ``fund`` is its balance, USD."""
+        nothing = jnp.zeros((paths,), fund.dtype)
+        never = jnp.zeros((paths,), bool)
+        return cls(nothing + fund, nothing, never, nothing, nothing, nothing)
 
 
 def empty_till(traded: jax.Array, first: jax.Array, steps: int) -> Till:
@@ -60,16 +72,20 @@ def settle(purse: Purse, till: Till, fee: jax.Array) -> Purse:
     def pay(purse: Purse, owed: jax.Array) -> Purse:
         paid = jnp.minimum(jnp.maximum(purse.fund, 0), owed)
         unpaid = owed - paid
+        drain = purse.drain + owed
         return Purse(
             purse.fund - paid,
             purse.drawn + paid,
             purse.exhausted | (unpaid > 0),
             purse.uncovered + unpaid,
+            drain,
+            jnp.maximum(purse.need, drain),
         )
 
     def one_step(purse: Purse, step: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[Purse, None]:
         notional, owed, owed_late = step
-        purse = purse._replace(fund=purse.fund + fee * notional)
+        fees = fee * notional
+        purse = purse._replace(fund=purse.fund + fees, drain=purse.drain - fees)
         return pay(pay(purse, owed), owed_late), None
 
     return jax.lax.scan(one_step, purse, (till.notional, till.owed, till.owed_late))[0]

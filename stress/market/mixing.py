@@ -21,9 +21,9 @@ import numpy as np
 from scipy.special import gammainccinv, gammaincinv
 
 from stress.pytree import register_part
-from stress.types import Precision
+from stress.types import Floats, Precision
 
-__all__ = ["Mixing", "fine_uniform"]
+__all__ = ["Mixing", "fine_uniform", "laplace"]
 
 _REACH = 23.0
 """End of the table: a draw is at most 33 log 2 = 22.9 in size."""
@@ -54,16 +54,29 @@ class Mixing:
         gamma = np.where(coordinate < 0, gammainccinv(shape, tail), gammaincinv(shape, tail))
         return cls(jnp.asarray(np.log(shape - 1) - np.log(gamma), jnp.dtype(precision)))
 
+    @property
+    def coordinate(self) -> Floats:
+        """(points,) the Laplace coordinates of ``log_quantile``."""
+        return np.linspace(-_REACH, _REACH, _CELLS + 1)
+
     def draw(self, keys: jax.Array) -> jax.Array:
         """Return (paths,) draws, one a key."""
         pair = jax.vmap(lambda key: fine_uniform(key, (2,)))(keys)
-        size = -jnp.log(pair[:, 0])
-        coordinate = jnp.where(pair[:, 1] < 0.5, -size, size)
+        return self.at(laplace(pair[:, 0], pair[:, 1]))
+
+    def at(self, coordinate: jax.Array) -> jax.Array:
+        """Return (...) W at float32 Laplace coordinates; beyond the table log W is straight."""
         position = (coordinate + _REACH) * _PER_UNIT
         cell = jnp.clip(jnp.floor(position).astype(jnp.int32), 0, _CELLS - 1)
         share = (position - cell.astype(jnp.float32)).astype(self.log_quantile.dtype)
         low, high = self.log_quantile[cell], self.log_quantile[cell + 1]
         return jnp.exp(low + share * (high - low))
+
+
+def laplace(tail: jax.Array, side: jax.Array) -> jax.Array:
+    """Return (...) draws of Laplace's law from two uniforms, of its size and of its sign."""
+    size = -jnp.log(tail)
+    return jnp.where(side < 0.5, -size, size)
 
 
 def fine_uniform(key: jax.Array, shape: tuple[int, ...]) -> jax.Array:

@@ -128,6 +128,9 @@ class AccountBlock:
     fund_end, fund_draw, fund_exhausted
         (paths,) the insurance fund at the horizon and what it paid, gross of fees, USD; whether a
         deficit was not paid in full out of it.
+    fund_need
+        (paths,) the fund at the start that this path needs, USD: the most that deficits exceeded
+        fees; at least that where winners paid, or were deleveraged, for a fund that was empty.
     uncovered, socialised, deleveraged
         (paths,) deficits that nobody paid, deficits that winners paid, notional that changed hands
         by deleveraging, USD.
@@ -153,6 +156,7 @@ class AccountBlock:
     fund_end: Floats
     fund_draw: Floats
     fund_exhausted: Array
+    fund_need: Floats
     uncovered: Floats
     socialised: Floats
     deleveraged: Floats
@@ -304,6 +308,7 @@ def account_block(
         fund_end=_money(outcome.fund, kept),
         fund_draw=_money(outcome.drawn, kept),
         fund_exhausted=_part(outcome.exhausted, kept),
+        fund_need=_money(outcome.fund_need, kept),
         uncovered=_money(outcome.uncovered, kept),
         socialised=nothing,
         deleveraged=nothing,
@@ -381,6 +386,7 @@ def _variant_block(
         fund_end=_money(outcome.fund, kept),
         fund_draw=_money(tally.drawn, kept),
         fund_exhausted=_part(tally.exhausted, kept),
+        fund_need=_money(tally.need, kept),
         uncovered=_money(tally.uncovered, kept),
         socialised=_money(tally.socialised, kept),
         deleveraged=_money(tally.deleveraged, kept),

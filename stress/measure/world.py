@@ -38,6 +38,7 @@ _EVERY_PATH = (
     "uncovered_loss",
     "fund_draw",
     "fund_exhausted",
+    "fund_need",
 )
 _WITH_FEEDBACK = (
     "socialised_loss",
@@ -245,6 +246,7 @@ class WorldMeasure:
             uncovered_loss=block.uncovered,
             fund_draw=block.fund_draw,
             fund_exhausted=block.fund_exhausted,
+            fund_need=block.fund_need,
         )
 
     def _record_feedback(self, block: AccountBlock) -> None:
@@ -346,7 +348,7 @@ class WorldMeasure:
             "liquidated_share_probability": self._probability(self._shares(paths)),
         }
         for column, numbers in paths.items():
-            if column not in ("fund_exhausted", "rounds_exhausted"):
+            if column not in ("fund_exhausted", "fund_need", "rounds_exhausted"):
                 found[f"expected_{column}"] = mean_over_paths(numbers, confidence)
         for column in ("total_loss", "net_loss", "uncovered_loss", "fund_draw"):
             at_risk, shortfall = tail_over_paths(paths[column], self.request.levels, confidence)

@@ -21,7 +21,7 @@ from stress.runner.prepare import Job, WorldJob
 from stress.runner.spread import Kernel, Models, Spread, Work, on_host
 from stress.types import Array, Integers
 
-__all__ = ["Fan", "FanWork", "fan_accounts_of", "fan_grouping"]
+__all__ = ["Fan", "FanWork", "fan_accounts_of", "fan_grouping", "only_pools"]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class FanWork:
             function=margin_ratios,
             spread=spread,
             models=Models(job.market, spread),
-            before=(job.price, _only(job.main.world, pools, len(job.main.pools.cash)), seed),
+            before=(job.price, only_pools(job.main.world, pools, len(job.main.pools.cash)), seed),
             schedule=job.fan_schedule,
         )
         first = np.searchsorted(job.main.pools.account[pools], accounts)
@@ -124,7 +124,7 @@ def fan_grouping(world: WorldJob) -> Grouping:
     return Grouping(grouping.member[accounts], grouping.groups, grouping.exists[accounts])
 
 
-def _only(world: World, pools: Integers, count: int) -> World:
+def only_pools(world: World, pools: Integers, count: int) -> World:
     """Return the world of some pools, in their order; the same world where these are all."""
     if len(pools) == count:
         return world

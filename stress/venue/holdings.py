@@ -137,6 +137,8 @@ class Fates(NamedTuple):
         First step at which a decider closed a part of it; 0 is the start, -1 not yet.
     called, bankrupt
         Whether its margin ratio reached the warning level; whether it left a deficit.
+    owed
+        What it left in deficits, USD.
     loser
         Index of its largest loser when a decider first acted, -1 before.
     hidden
@@ -151,6 +153,7 @@ class Fates(NamedTuple):
     step: jax.Array
     called: jax.Array
     bankrupt: jax.Array
+    owed: jax.Array
     loser: jax.Array
     hidden: jax.Array
     least_excess: jax.Array
@@ -161,7 +164,11 @@ class Tally(NamedTuple):
     """What has happened on each path so far, (columns,) unless said otherwise; USD or counts.
 
     ``closed`` and ``overshoot`` are (assets, columns): notional of market closes at trade prices,
-    and the largest absolute move of the log mark by forced flow after any batch.
+    and the largest absolute move of the log mark by forced flow after any batch. ``drain`` is
+    deficits less fees so far, and ``need`` the most that the fund was asked for: what it must have
+    had at the start, but for what rounding leaves. As long as ``need`` is not above the balance at
+    the start, the path does not depend on that balance. Both are counted from 0, so that a large
+    balance takes no digits from them.
     """
 
     closed: jax.Array
@@ -175,6 +182,8 @@ class Tally(NamedTuple):
     over_closed: jax.Array
     late_steps: jax.Array
     rounds_exhausted: jax.Array
+    drain: jax.Array
+    need: jax.Array
 
 
 def gather(holdings: Holdings, ledger: Ledger, pool: jax.Array, column: jax.Array) -> Some:

@@ -325,3 +325,5 @@ def compare(
     same("late_steps", tally.late_steps[some])
     same("rounds_exhausted", tally.rounds_exhausted[some])
     same("fund_exhausted", tally.exhausted[some])
+    near("fund_need", tally.need[some], total)
+    near("owed", np.add.reduceat(fates.owed[:, some], first), gross)

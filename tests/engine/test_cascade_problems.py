@@ -161,6 +161,8 @@ def solved(problem: Problem) -> dict[str, np.ndarray]:
         "fund_end": outcome.fund[column],
         "fund_draw": tally.drawn[column],
         "fund_exhausted": tally.exhausted[column],
+        "fund_need": tally.need[column],
+        "owed": by_account(np.add, fates.owed),
         "uncovered_loss": tally.uncovered[column],
         "socialised_loss": tally.socialised[column],
         "deleveraged_notional": tally.deleveraged[column],
@@ -212,4 +214,4 @@ def test_twin_solves_them_too(problem: Problem) -> None:
 def test_every_field_is_known_somewhere() -> None:
     """Every field is known in some problem."""
     names = {name for problem in PROBLEMS for name in problem.expected}
-    assert len(names - NOT_COUNTED) == 20
+    assert len(names - NOT_COUNTED) == 22

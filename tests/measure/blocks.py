@@ -57,6 +57,7 @@ def block(
         fund_end=np.zeros(paths),
         fund_draw=np.zeros(paths),
         fund_exhausted=hit.sum(axis=0) > 0,
+        fund_need=hit.sum(axis=0),
         uncovered=hit.sum(axis=0),
         socialised=np.zeros(paths),
         deleveraged=np.zeros(paths),
@@ -92,6 +93,7 @@ OF_PATHS = (
     "fund_end",
     "fund_draw",
     "fund_exhausted",
+    "fund_need",
     "uncovered",
     "socialised",
     "deleveraged",
@@ -130,6 +132,7 @@ def random_block(seed: int, accounts: int, paths: int) -> AccountBlock:
         fund_end=money[1],
         fund_draw=money[2],
         fund_exhausted=generator.random(paths) < 0.3,
+        fund_need=money[2] + money[3],
         uncovered=money[3],
         socialised=money[4],
         deleveraged=money[5],
@@ -160,7 +163,7 @@ def cascade_outcome(
         exhausted=np.zeros(columns, bool),
         **{
             name: money.copy()
-            for name in ("drawn", "uncovered", "socialised", "deleveraged", "over_closed")
+            for name in ("drawn", "need", "uncovered", "socialised", "deleveraged", "over_closed")
         },
         **{
             name: number.copy() for name in ("false_liquidations", "late_steps", "rounds_exhausted")

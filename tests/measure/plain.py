@@ -75,6 +75,7 @@ def random_outcome(
         fund=np.zeros(paths, np.float32),
         drawn=generator.exponential(size=paths).astype(np.float32),
         exhausted=generator.random(paths) < 0.3,
+        fund_need=np.zeros(paths, np.float32),
         uncovered=generator.exponential(size=paths).astype(np.float32),
     )
 

@@ -102,6 +102,7 @@ def first_passage(paths: int) -> SimpleNamespace:
         fund=numbers,
         drawn=numbers / 2,
         exhausted=np.array([True, False, True]),
+        fund_need=numbers / 8,
         uncovered=numbers / 4,
     )
 
@@ -112,6 +113,7 @@ def test_first_passage() -> None:
     assert known.fund_end.tolist() == [5, 6]
     assert known.fund_draw.tolist() == [2.5, 3]
     assert known.fund_exhausted.tolist() == [True, False]
+    assert known.fund_need.tolist() == [0.625, 0.75]
     assert known.uncovered.tolist() == [1.25, 1.5]
     assert known.bankrupt[0].tolist() == [True, False]
     assert known.step[0].tolist() == [6, 6]

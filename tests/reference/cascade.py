@@ -125,8 +125,9 @@ class PlainResult:
     ``closed_notional``, ``overshoot`` (largest ``|I|`` after any batch). By pool:
     ``largest_loser``, the row of the position that was its largest loser when a decider first
     acted, -1 where none did. ``largest_unpaid``: the largest part of one deficit that the fund did
-    not pay; ``fund_exhausted``: whether one was above what rounding leaves. ``rounds_run``: rounds
-    of each step. ``rounds_exhausted``: steps whose last round left a pool in breach or selling
+    not pay; ``fund_exhausted``: whether one was above what rounding leaves. ``fund_need``: the most
+    that the fund was asked for beyond the fees that it took, until others paid for it; ``owed``: by
+    account, its deficits. ``rounds_run``: rounds of each step. ``rounds_exhausted``: steps whose last round left a pool in breach or selling
     coins for a debt above what rounding leaves. ``tied``: whether a debt was worth all of a coin
     but for rounding, which then decided whether a rest was left to sell in a further round: a pool
     that was deleveraged owes what its coins are worth.
@@ -145,6 +146,8 @@ class PlainResult:
     fund_end: float
     fund_draw: float
     fund_exhausted: bool
+    fund_need: float
+    owed: list[float]
     largest_unpaid: float
     uncovered_loss: float
     socialised_loss: float
@@ -186,6 +189,7 @@ class Pool:
     liquidation_step: int = -1
     largest_loser: int = -1
     bankrupt: bool = False
+    owed: float = 0.0
     called: bool = False
     least_excess: float = math.nan
 
@@ -242,6 +246,8 @@ class World:
     fund_draw: float = 0.0
     largest_unpaid: float = 0.0
     fund_exhausted: bool = False
+    drain: float = 0.0  # deficits less fees so far
+    fund_need: float = 0.0
     uncovered_loss: float = 0.0
     socialised_loss: float = 0.0
     deleveraged_notional: float = 0.0
@@ -570,6 +576,7 @@ def execute(
         paid = fee * quantity * traded
         pool.cash -= paid
         world.fund += paid
+        world.drain -= paid
         world.closed_notional[position.asset] += quantity * traded
         batch.closes.append((p, position.row, signed, traded, paid))
     for p, c, sold in sales:
@@ -593,6 +600,9 @@ def settle(world: World, batch: Batch) -> None:
         if is_counted(world, pool, deficit):
             pool.bankrupt = True
         deficits.append((pool, deficit))
+        pool.owed += deficit
+    world.drain += sum(deficit for _, deficit in deficits)
+    ask_fund(world, world.drain)
     unpaid = 0.0
     for pool, deficit in deficits:
         paid = min(deficit, world.fund)
@@ -606,6 +616,16 @@ def settle(world: World, batch: Batch) -> None:
     batch.socialised, batch.uncovered = taken, unpaid - taken
     world.socialised_loss += taken
     world.uncovered_loss += unpaid - taken
+
+
+def ask_fund(world: World, asked: float) -> None:
+    """Note what a fund must have had at the start to pay all that it is asked for [3.5].
+
+    Where others pay for an empty fund [5] the path is another one from then on.
+    """
+    others_paid = world.venue.deleveraging != "none" and world.fund_need > world.venue.fund
+    if not others_paid:
+        world.fund_need = max(world.fund_need, asked)
 
 
 def is_counted(world: World, pool: Pool, owed: float) -> bool:
@@ -826,6 +846,9 @@ def offers_of(world: World, acted: set[int]) -> dict[int, float]:
     """Pools that offer their positions [5] -> D over N: by how much their prices miss the mark."""
     left = world.fund
     offers = {}
+    short = sum(max(-net_worth(world.pools[p], world.marks), 0.0) for p in acted)
+    if short > 0.0:
+        ask_fund(world, world.drain + short)
     for p in sorted(acted):
         pool = world.pools[p]
         worth = net_worth(pool, world.marks)
@@ -1065,6 +1088,8 @@ def result_of(world: World) -> PlainResult:
         fund_end=world.fund,
         fund_draw=world.fund_draw,
         fund_exhausted=world.fund_exhausted,
+        fund_need=world.fund_need,
+        owed=[sum(pool.owed for pool in own) for own in pools_by],
         largest_unpaid=world.largest_unpaid,
         uncovered_loss=world.uncovered_loss,
         socialised_loss=world.socialised_loss,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .reverse_sample import reverse_part
 from .sample import Array, SampleGroup, sample_tree
 
 __all__ = ["APPROXIMATES", "OTHER_LAW", "cascade_tree", "change"]
@@ -54,6 +55,9 @@ def cascade_tree(
         _course(),
         _replay(tree),
         _influence(tree, rng),
+        reverse_part(tree),
+        _attribution(tree, rng),
+        _quasi(),
     ]
     if decision:
         parts.append(_decision(decision))
@@ -65,6 +69,8 @@ def cascade_tree(
         tree[part.name] = xr.DataTree(found)
     tree["impact"].attrs["other_law"] = OTHER_LAW
     tree["replay"].attrs["path"] = 1_234
+    tree["diagnostics"].attrs |= {"quasi_sampler": "sobol", "quasi_replicates": 16}
+    tree["diagnostics"].attrs |= {"quasi_paths": 4_096, "quasi_pilot_paths": 512}
     tree.attrs |= {
         "preset": "somewhere",
         "preset_title": "Somewhere, perpetuals",
@@ -93,6 +99,35 @@ def _accounts(tree: xr.DataTree, rng: np.random.Generator) -> SampleGroup:
     out.around("hidden_distress", distress, 0.1)
     out.around("liquidation_probability_without_feedback", without, 0.05)
     out.around("liquidation_probability_change", with_feedback - without, 0.1)
+    return out
+
+
+def _attribution(tree: xr.DataTree, rng: np.random.Generator) -> SampleGroup:
+    accounts, assets = _labels(tree, "account", "accounts"), _labels(tree, "asset", "assets")
+    groups, left_out = _labels(tree, "group", "groups"), accounts[:2]
+    parts = ("market", "impact", "fees", "paid by the fund", "paid by winners", "uncovered")
+    coords = {"account": accounts, "asset": assets, "group": groups, "level": _LEVELS}
+    out = SampleGroup("attribution", {**coords, "part": list(parts), "left_out": left_out})
+    by_account = rng.exponential(2e4, (len(accounts), 1)) * np.array([1.0, 1.5])
+    out.around("account_contribution", by_account, 0.1)
+    out.around("group_contribution", rng.exponential(1e6, (len(groups), 2)), 0.1)
+    out.around("asset_contribution", rng.normal(0, 1e6, (len(assets), 2)), 0.1)
+    out.around("after_liquidation_contribution", [-2e5, -4e5], 0.1)
+    out.around("loss_part", [5e5, 1e5, 2e4, -3e4, -1e4, -2e3], 0.1)
+    out.around("others_loss", np.full(len(left_out), 4e5), 0.1)
+    out.around("systemic_importance", np.linspace(9e4, -1e4, len(left_out)), 0.2)
+    out.around("systemic_share", np.linspace(0.225, -0.025, len(left_out)), 0.2)
+    return out
+
+
+def _quasi() -> SampleGroup:
+    quantities = ["mean liquidation probability", "expected total loss", "median over accounts"]
+    samplers = ["antithetic", "sobol"]
+    out = SampleGroup("diagnostics", {"sampler": samplers, "quantity": quantities})
+    out.around("quasi_variance_ratio", [[1.4, 1.9, 1.2], [9.0, 21.0, 2.5]], 0.3)
+    out.around("quasi_plain", [0.2, 4.0e5, np.nan], 0.02)
+    out.around("quasi_estimate", [0.199, 4.1e5, np.nan], 0.005)
+    out.put("quasi_replaces", [True, True, False])
     return out
 
 

@@ -69,7 +69,7 @@ def compare(passage: xr.DataTree, cascade: xr.DataTree) -> None:
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
     for name in MONEY:
         np.testing.assert_allclose(other[name], one[name], rtol=1e-9, atol=1e-6, err_msg=name)
-    for name in ("fund_draw", "total_loss"):
+    for name in ("fund_draw", "fund_need", "total_loss"):
         np.testing.assert_allclose(
             cascade["paths"][name], passage["paths"][name], rtol=1e-9, atol=1e-6, err_msg=name
         )
