@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import betaincinv, ndtri
 
 from stress.stats.confidence import design_effect, independent
 from stress.types import Floats
 
-__all__ = ["mean_interval", "normal_quantile", "probability_interval", "wilson"]
+__all__ = [
+    "exact_probability_interval",
+    "mean_interval",
+    "normal_quantile",
+    "probability_interval",
+    "wilson",
+]
 
 _FEW_HITS = 5.0
 """Below this many expected hits, or misses, the variance of weights is not trusted: the rare path
@@ -71,13 +77,42 @@ def probability_interval(mean: Floats, variance: Floats, trials: int, confidence
     (..., 2) lower and upper bound.
     """
     mean = np.clip(mean, 0.0, 1.0)
+    return wilson(mean, _worth(mean, variance, trials, confidence), confidence)
+
+
+def exact_probability_interval(
+    mean: Floats, variance: Floats, trials: int, confidence: float
+) -> Floats:
+    """Return the same interval by Clopper and Pearson (1934), for a high confidence.
+
+    Wilson's coverage is right on average over probabilities, and at a confidence near 1, as when
+    many statements shall hold together, it is far below for rare events: a single hit lifts his
+    lower bound over the truth. This one covers hits of every probability at least as often as it
+    says; it is wider.
+
+    Parameters and result as ``probability_interval``.
+    """
+    mean = np.clip(mean, 0.0, 1.0)
+    worth = np.asarray(_worth(mean, variance, trials, confidence), float)
+    counted = independent(worth, confidence)
+    hits, tail = mean * counted, (1 - confidence) / 2
+    # a bound is that of at least one hit, or one miss, for which the beta function is defined
+    some, other = np.maximum(hits, 1e-300), np.maximum(counted - hits, 1e-300)
+    lower = np.where(hits > 0, betaincinv(some, counted - hits + 1, tail), 0.0)
+    upper = np.where(hits < counted, betaincinv(hits + 1, other, 1 - tail), 1.0)
+    return np.stack([np.minimum(lower, mean), np.maximum(upper, mean)], axis=-1)
+
+
+def _worth(mean: Floats, variance: Floats, trials: int, confidence: float) -> Floats:
+    """Return how many hits or misses numbers between 0 and 1 are worth, at least as many."""
     binomial = mean * (1 - mean)
     biased = np.asarray(variance, float) * (trials - 1) / max(trials, 1)
     expected = np.minimum(mean, 1 - mean) * independent(float(trials), confidence)
     # five are five however the mean was rounded
     trusted = (expected >= _FEW_HITS - 1e-9) & (biased > 0)
     gain = np.where(trusted, binomial / np.where(biased > 0, biased, 1.0), 1.0)
-    return wilson(mean, trials * np.maximum(gain, 1.0), confidence)
+    worth: Floats = trials * np.maximum(gain, 1.0)
+    return worth
 
 
 def mean_interval(mean: Floats, variance: Floats, trials: int, confidence: float) -> Floats:

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binom
 
 from stress.stats.probability import (
+    exact_probability_interval,
     mean_interval,
     normal_quantile,
     probability_interval,
@@ -116,6 +118,36 @@ class TestWeights:
         """One path says almost nothing, and says so."""
         low, high = probability_interval(np.array(1.0), np.array(0.0), 1, 0.95)
         assert (low, high) == pytest.approx((0.20654931, 1.0), abs=5e-9)
+
+
+class TestExact:
+    """Clopper and Pearson's interval, for hits."""
+
+    @pytest.mark.parametrize(
+        ("hits", "trials", "low", "high"),
+        [(0, 1_000, 0.0, 0.00368208), (10, 1_000, 0.00480551, 0.01831325), (4, 4, 0.39763536, 1)],
+    )
+    def test_known_values(self, hits: int, trials: int, low: float, high: float) -> None:
+        """No hit: ``1 - (alpha / 2)^(1 / n)``; the others from tables."""
+        share = np.array(hits / trials)
+        variance = share * (1 - share) * trials / (trials - 1)
+        found = exact_probability_interval(share, variance, trials, 0.95)
+        assert found == pytest.approx([low, high], abs=1e-8)
+
+    def test_rare_hits_at_a_high_confidence(self) -> None:
+        """The chance that any count leaves the truth outside is as small as it says."""
+        trials, confidence = 200, 0.998
+        share = np.arange(trials + 1) / trials
+        variance = share * (1 - share) * trials / (trials - 1)
+        bounds = exact_probability_interval(share, variance, trials, confidence)
+        score = probability_interval(share, variance, trials, confidence)
+        for truth in np.geomspace(1e-5, 0.5, 40):
+            law = binom.pmf(np.arange(trials + 1), trials, truth)
+            outside = (truth < bounds[:, 0]) | (truth > bounds[:, 1])
+            assert law[outside].sum() <= 1 - confidence + 1e-12
+        # what Wilson's bounds would do
+        law = binom.pmf(np.arange(trials + 1), trials, 4e-4)
+        assert law[score[:, 0] > 4e-4].sum() > 0.07
 
 
 class TestMean:
