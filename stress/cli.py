@@ -32,7 +32,7 @@ _READER_GONE = 141
 _ALLOCATIONS = 100_000
 """Objects made, less those gone, between two collections of a command; Python's own is 700."""
 
-_NOT_BUILT = ("limits", "compare", "history", "import")
+_NOT_BUILT = ("compare", "history", "import")
 """Verbs whose names are kept for what will come."""
 
 
@@ -364,6 +364,39 @@ def _backtest(options: argparse.Namespace) -> int:
     )
 
 
+def _limits_options(parser: _Parser) -> None:
+    _file(parser)
+    parser.add_argument("--out", metavar="DIR", help="folder to write; default under results/")
+    parser.add_argument("--paths", metavar="N", type=int, help="number of price paths")
+    parser.add_argument("--seed", metavar="N", type=int, help="seed of the random numbers")
+    parser.add_argument(
+        "--budget",
+        metavar="MINUTES",
+        type=float,
+        default=20.0,
+        help="time for the questions that need cascades, in minutes; default 20",
+    )
+    parser.add_argument("--device", choices=("cpu", "gpu"), help="where to compute")
+    parser.add_argument(
+        "--quiet", action="store_true", help="no progress and no warnings on stderr"
+    )
+
+
+def _limits(options: argparse.Namespace) -> int:
+    from stress.decide.command import limits_command
+
+    return limits_command(
+        options.file,
+        out=options.out,
+        paths=options.paths,
+        seed=options.seed,
+        budget=options.budget,
+        device=options.device,
+        quiet=options.quiet,
+        as_json=options.json,
+    )
+
+
 def _example_options(parser: _Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="name of a shipped scenario")
     parser.add_argument("directory", metavar="DIR", help="where to write it")
@@ -412,6 +445,9 @@ _VERBS = {
         "Test price models and liquidation forecasts against a price history",
         _backtest_options,
         _backtest,
+    ),
+    "limits": _Verb(
+        "Find the limits that keep the declared risk appetite", _limits_options, _limits
     ),
     "example": _Verb("Write a shipped scenario with its files", _example_options, _example),
     "report": _Verb("Draw the report of a run folder again", _report_options, _report),

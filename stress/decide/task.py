@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 
@@ -51,6 +52,8 @@ class Task:
         Time for the questions that need cascades.
     say
         Told what is being worked on, one short line each.
+    kept
+        By name, what one question has made and another one uses, such as compiled kernels.
     """
 
     scenario: Scenario
@@ -60,3 +63,4 @@ class Task:
     devices: tuple[jax.Device, ...]
     budget: Budget
     say: Callable[[str], None] = print
+    kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)

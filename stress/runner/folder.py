@@ -57,14 +57,20 @@ class RunFolder:
         return cls(path)
 
     @classmethod
-    def dated(cls, scenario: Scenario, root: Path = Path("results")) -> RunFolder:
-        """Return ``results/<name>/<UTC time>-<hash>``; the hash is the resolved scenario's."""
+    def dated(
+        cls, scenario: Scenario, root: Path = Path("results"), *, suffix: str = ""
+    ) -> RunFolder:
+        """Return ``results/<name>/<UTC time>-<hash>``; the hash is the resolved scenario's.
+
+        A ``suffix`` says what is in the folder where it is not a run.
+        """
         digest = hashlib.sha256(resolved_toml(scenario).encode()).hexdigest()[:8]
         moment = datetime.now(UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-        path = root / scenario.name / f"{moment}-{digest}"
+        stem = "-".join(part for part in (moment, digest, suffix) if part)
+        path = root / scenario.name / stem
         number = 2
         while path.exists():
-            path = path.with_name(f"{moment}-{digest}-{number}")
+            path = path.with_name(f"{stem}-{number}")
             number += 1
         return cls(path)
 

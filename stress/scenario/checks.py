@@ -160,6 +160,9 @@ def check_scenario(scenario: Scenario) -> None:
     check_overlays(scenario)
     _check_monitoring(scenario)
     _check_templates(scenario)
+    _check_splitting(scenario)
+    _check_importance(scenario)
+    _check_leave_one_out(scenario)
 
 
 def _check_complete(scenario: Scenario, key: str, given: dict[str, float]) -> None:
@@ -170,6 +173,47 @@ def _check_complete(scenario: Scenario, key: str, given: dict[str, float]) -> No
             file=scenario.source,
             key=f"market.{key}",
             remedy=f"add {absent[0]} to market.{key}, or name a market.calibration that has it",
+        )
+
+
+def _check_leave_one_out(scenario: Scenario) -> None:
+    """Refuse to ask what an account does to the others where no account does anything to them."""
+    venue = scenario.venue
+    influences = venue.impact.kind != "none" or venue.deleveraging.kind != "none"
+    if scenario.analysis.leave_one_out and not influences:
+        raise InputError(
+            "without price impact and deleveraging no account's loss depends on another's",
+            file=scenario.source,
+            key="analysis.leave_one_out",
+            remedy="leave it out, or state venue.impact or venue.deleveraging",
+        )
+
+
+def _check_splitting(scenario: Scenario) -> None:
+    """Refuse to split paths that no random numbers make."""
+    model = scenario.market.model
+    if scenario.simulation.estimator == "splitting" and model in ("given", "historical"):
+        raise InputError(
+            f'"splitting" moves the random numbers behind a path, and model "{model}" has none: '
+            "its paths are as they are",
+            file=scenario.source,
+            key="simulation.estimator",
+            remedy='use "plain", or another market.model',
+        )
+
+
+def _check_importance(scenario: Scenario) -> None:
+    """Refuse to weight paths whose densities are not known; what the book needs, a run refuses."""
+    if scenario.simulation.estimator != "importance":
+        return
+    weighted = ("gbm", "student-t", "jump-diffusion")
+    if scenario.market.model not in weighted or scenario.stress:
+        under = " under [[stress]]" if scenario.stress else ""
+        raise InputError(
+            f'"importance" knows no densities of model "{scenario.market.model}"{under}',
+            file=scenario.source,
+            key="simulation.estimator",
+            remedy=f'use "plain", or one of {", ".join(weighted)} without [[stress]]',
         )
 
 

@@ -25,15 +25,11 @@ class Row(NamedTuple):
 
 
 RESERVED: tuple[Row, ...] = (
-    Row("simulation.estimator", lambda value: value in ("importance", "splitting", "quasi")),
     Row("simulation.max_relative_error"),
     Row("market.max_age"),
     Row("market.gbm"),
     Row("market.given"),
     Row("book.max_age"),
-    Row("analysis.sensitivities", bool),
-    Row("analysis.reverse_stress", bool),
-    Row("analysis.leave_one_out", bool),
 )
 
 

@@ -1,0 +1,50 @@
+"""Room between present values and the limits that keep the appetite."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import xarray as xr
+
+from stress.report.figures.style import BLUE, GREY, VERMILLION, blank, label, name_axis, rows_height
+from stress.report.read import dataset, labels, numbers
+
+__all__ = ["headroom"]
+
+_MOST = 30
+
+
+def headroom(tree: xr.DataTree) -> go.Figure | None:
+    """Draw the least room of ``/limit_values``, one bar a subject; None where none is known."""
+    data = dataset(tree, "limit_values")
+    room = 100 * numbers(data, "headroom")
+    known = np.flatnonzero(~np.isnan(room))
+    if not len(known):
+        return None
+    kept = known[np.argsort(room[known], kind="stable")][:_MOST]
+    kind, subject, world, question = (
+        labels(data, name) for name in ("kind", "subject", "world", "question")
+    )
+    names = [
+        f"{question[index]}: {kind[index]} {subject[index]} ({world[index]})" for index in kept
+    ]
+    figure = blank(rows_height(len(kept), more=80))
+    figure.add_trace(
+        go.Bar(
+            # one far above the others would hide them
+            x=np.minimum(room[kept], 300.0),
+            y=np.arange(len(kept), dtype=np.float64),
+            orientation="h",
+            marker={"color": np.where(room[kept] < 0, VERMILLION, BLUE).tolist()},
+            hovertext=[
+                f"{label(name)}: {value:+.0f} %"
+                for name, value in zip(names, room[kept], strict=True)
+            ],
+            hoverinfo="text",
+            showlegend=False,
+        )
+    )
+    figure.add_vline(x=0, line={"color": GREY, "width": 1.5})
+    figure.update_xaxes(title_text="room, share of the present value (%)")
+    figure.update_yaxes(title_text="limit", **name_axis(names))
+    return figure
