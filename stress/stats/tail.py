@@ -11,7 +11,14 @@ from stress.stats.confidence import design_effect, independent
 from stress.stats.probability import normal_quantile
 from stress.types import Floats, Integers
 
-__all__ = ["expected_shortfall", "order_rank", "quantile_ranks", "tail_size", "value_at_risk"]
+__all__ = [
+    "FEWEST_BEYOND",
+    "expected_shortfall",
+    "order_rank",
+    "quantile_ranks",
+    "tail_size",
+    "value_at_risk",
+]
 
 
 def quantile_ranks(trials: int, level: float, confidence: float) -> tuple[int, int, int]:
@@ -39,7 +46,7 @@ def quantile_ranks(trials: int, level: float, confidence: float) -> tuple[int, i
     return estimate, lower, upper
 
 
-_FEWEST_BEYOND = 20
+FEWEST_BEYOND = 20
 """Observations beyond a quantile from which a normal interval of their mean is given: at 95 percent
 it was measured to cover 92 percent with 20, 87 to 90 with 10, on normal and lognormal losses."""
 
@@ -104,7 +111,7 @@ def expected_shortfall(
     second = (beyond**2).sum(axis=-1) / trials
     shortfall = quantile + mean / (1 - level)
     counted = independent(float(trials), confidence)
-    if counted * (1 - level) < _FEWEST_BEYOND - 1e-9:
+    if counted * (1 - level) < FEWEST_BEYOND - 1e-9:
         return shortfall, np.stack([bounds[..., 0], np.full(shortfall.shape, np.inf)], axis=-1)
     variance = np.maximum(second - mean**2, 0.0) / (counted - 1)
     half = normal_quantile(confidence) * np.sqrt(variance) / (1 - level)
