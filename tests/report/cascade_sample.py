@@ -11,7 +11,7 @@ import xarray as xr
 from .reverse_sample import reverse_part
 from .sample import Array, SampleGroup, sample_tree
 
-__all__ = ["APPROXIMATES", "OTHER_LAW", "cascade_tree", "change"]
+__all__ = ["APPROXIMATES", "ASKED_FOR", "OTHER_LAW", "cascade_tree", "change"]
 
 OTHER_LAW = (
     "The scenario states depth and no volume: the square-root law has the volume with which both "
@@ -287,3 +287,15 @@ def _influence(tree: xr.DataTree, rng: np.random.Generator) -> SampleGroup:
         "account_effective_sample_size", np.where(hit[:, None], 9_950.0, np.full(shape, np.nan))
     )
     return out
+
+
+ASKED_FOR = {
+    "curves",
+    "importance",
+    "limit-values",
+    "remedies",
+    "sensitivities",
+    "splitting",
+}
+"""Sections of what only some runs ask for, which the sample has not: their own tests look at them.
+"""

@@ -104,6 +104,22 @@ ONLY_CASCADE_GROUPS = {"impact", "decision", "course", "replay"}
 ONLY_RESAMPLED_GROUPS = {"influence"}
 """What only a run that draws rows of a history has (tests/runner/test_resampling_run.py)."""
 
+ONLY_ASKED_GROUPS = {
+    "curves",
+    "diagnostics",
+    "limit_values",
+    "remedies",
+    "reverse_stress",
+    "sensitivities",
+}
+"""What only a run that asks for an analysis has, or `limits`: the tests of that look at it."""
+
+ONLY_WEIGHTED = {"liquidation_estimator"}
+"""What only a run with weighted paths has (tests/runner/test_importance_run.py)."""
+
+ONLY_LEFT_OUT = {"others_loss", "systemic_importance", "systemic_share"}
+"""What only a run that leaves accounts out has (tests/runner/test_attribution_run.py)."""
+
 ONLY_EXTREMES = {"liquidation_probability_at_closes"}
 """What only a run that looks at the lows and highs of bars has."""
 
@@ -163,7 +179,7 @@ def is_interval(group: str, name: str) -> bool:
 
 
 UNITS = {
-    r"loss.*_(calibration|combined)_interval": "USD",
+    r"loss.*_(calibration|combined)_interval|(loss|shortfall)_by_correlation": "USD",
     r"overshoot|effective_risk_(mean|shortfall)": "1",
     r"probability|ratio|(?<!de)leverage|margin_level|planned_risk|minus|correlation|distance": "1",
     r"_paths$|accounts$|_step$": "count",
@@ -194,10 +210,10 @@ class TestSpecification:
 
         What first passage cannot have is left out, not 0.
         """
-        drawn = set(GROUPS) - ONLY_RESAMPLED_GROUPS
+        drawn = set(GROUPS) - ONLY_RESAMPLED_GROUPS - ONLY_ASKED_GROUPS
         assert set(tree.children) == drawn - (ONLY_CASCADE_GROUPS & left_out.keys())
         for group, node in tree.children.items():
-            named = set(GROUPS[group]) - ONLY_EXTREMES - ONLY_DRAWN
+            named = set(GROUPS[group]) - ONLY_EXTREMES - ONLY_DRAWN - ONLY_WEIGHTED - ONLY_LEFT_OUT
             assert named & set(node.data_vars) == named - left_out.get(group, set()), group
 
     def test_compared_worlds_repeat_what_is_compared(
@@ -221,8 +237,8 @@ class TestSpecification:
             low, high = interval.values
             value = array.values
             known = ~np.isnan(value)
-            if "effective_risk" in name:
-                # a position may be to blame on one path alone, whose mean has no interval
+            if "effective_risk" in name or "contribution" in name:
+                # of one path alone a mean has no interval, nor a part of too few of the worst
                 known &= ~np.isnan(low)
             elif name.endswith("cross_minus_isolated") or "expected" in name:
                 # one path alone has no variance; here there are many
@@ -308,6 +324,7 @@ CONTRACT = {
         "cascade_loss",
         "fund_draw",
         "fund_exhausted",
+        "fund_need",
         "uncovered_loss",
         "socialised_loss",
         "deleveraged_notional",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from stress.report.figures.attribution import contributions
 from stress.report.figures.bad_path import bad_path
 from stress.report.figures.calibration_uncertainty import calibration_uncertainty
 from stress.report.figures.cascade_distributions import (
@@ -17,6 +18,7 @@ from stress.report.figures.cross_against_isolated import (
 )
 from stress.report.figures.impact_laws import impact_laws
 from stress.report.figures.ladder import liquidation_ladder, market_ladder
+from stress.report.figures.limit_curves import account_limit_curves, group_limit_curves
 from stress.report.figures.liquidated_notional import liquidated_notional_by_time
 from stress.report.figures.liquidation_by_time import liquidation_by_time
 from stress.report.figures.liquidation_probability import (
@@ -29,19 +31,25 @@ from stress.report.figures.margin_ratio_fan import margin_ratio_fan
 from stress.report.figures.net_position import net_position
 from stress.report.figures.price_overshoot import price_overshoot
 from stress.report.figures.ranked_accounts import ranked_accounts
+from stress.report.figures.reverse_stress import reverse_stress
 from stress.report.figures.risk_per_trade import risk_per_trade
+from stress.report.figures.sensitivities import sensitivities
+from stress.report.figures.typical_path import typical_path
 from stress.report.figures.volatility import volatility
 
 __all__ = [
+    "account_limit_curves",
     "bad_path",
     "calibration_uncertainty",
     "cascade_loss_distribution",
     "cascade_multiplier_distribution",
     "caused_liquidations",
+    "contributions",
     "correlation",
     "cross_against_isolated",
     "cross_minus_isolated",
     "fund_draw_distribution",
+    "group_limit_curves",
     "impact_laws",
     "liquidated_notional_by_time",
     "liquidation_by_time",
@@ -54,7 +62,10 @@ __all__ = [
     "net_position",
     "price_overshoot",
     "ranked_accounts",
+    "reverse_stress",
     "risk_per_trade",
+    "typical_path",
+    "sensitivities",
     "volatility",
     "worst_accounts",
 ]

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import html
+
 import numpy as np
 import plotly.graph_objects as go
 import xarray as xr
 
-from stress.report.figures.style import BLUE, GREY, VERMILLION, blank, label, name_axis, rows_height
+from stress.report.figures.style import BLUE, GREY, VERMILLION, blank, name_axis, rows_height
 from stress.report.read import dataset, labels, numbers
 
 __all__ = ["headroom"]
 
-_MOST = 30
+_MOST, _MOST_SINGLE = 24, 12
 
 
 def headroom(tree: xr.DataTree) -> go.Figure | None:
-    """Draw the least room of ``/limit_values``, one bar a subject; None where none is known."""
+    """Draw the room of ``/limit_values``, one bar a subject, accounts last; None without any."""
     data = dataset(tree, "limit_values")
     room = 100 * numbers(data, "headroom")
-    known = np.flatnonzero(~np.isnan(room))
-    if not len(known):
+    ranked = np.argsort(room, kind="stable")[: int((~np.isnan(room)).sum())]
+    if not len(ranked):
         return None
-    kept = known[np.argsort(room[known], kind="stable")][:_MOST]
     kind, subject, world, question = (
         labels(data, name) for name in ("kind", "subject", "world", "question")
     )
-    names = [
-        f"{question[index]}: {kind[index]} {subject[index]} ({world[index]})" for index in kept
+    single = np.isin(np.array(kind)[ranked], ("account", "trade"))
+    kept = np.concatenate([ranked[~single][:_MOST], ranked[single][:_MOST_SINGLE]])
+    names = [f"{subject[index]}, {world[index]}" for index in kept]
+    said = [
+        f"{question[index]} of {kind[index]} {subject[index]}, {world[index]}" for index in kept
     ]
     figure = blank(rows_height(len(kept), more=80))
     figure.add_trace(
@@ -37,8 +41,8 @@ def headroom(tree: xr.DataTree) -> go.Figure | None:
             orientation="h",
             marker={"color": np.where(room[kept] < 0, VERMILLION, BLUE).tolist()},
             hovertext=[
-                f"{label(name)}: {value:+.0f} %"
-                for name, value in zip(names, room[kept], strict=True)
+                f"{html.escape(name, quote=False)}: {value:+.0f} %"
+                for name, value in zip(said, room[kept], strict=True)
             ],
             hoverinfo="text",
             showlegend=False,
@@ -46,5 +50,5 @@ def headroom(tree: xr.DataTree) -> go.Figure | None:
     )
     figure.add_vline(x=0, line={"color": GREY, "width": 1.5})
     figure.update_xaxes(title_text="room, share of the present value (%)")
-    figure.update_yaxes(title_text="limit", **name_axis(names))
+    figure.update_yaxes(title_text="subject", **name_axis(names))
     return figure

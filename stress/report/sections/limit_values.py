@@ -83,7 +83,7 @@ def _rows(tree: xr.DataTree, chosen: np.ndarray) -> tuple[tuple[Cell, ...], ...]
                 texts["world"][index],
                 _amount(present[index], unit),
                 _amount(limit[index], unit),
-                100 * float(room[index]),
+                float(room[index]),
                 _amount(at_estimate[index], unit),
                 _risk(risk.at(index), float(threshold[index])),
                 texts["verdict"][index],
@@ -120,7 +120,8 @@ def _tables(tree: xr.DataTree) -> tuple[Table, ...]:
 
 def _approval() -> Table:
     columns = (Column("Approved by"), Column("Date"), Column("Signature"))
-    return Table("Approval", columns, (("", "", ""), ("", "", "")))
+    blank = "\u00a0"
+    return Table("Approval", columns, ((blank, blank, blank), (blank, blank, blank)))
 
 
 def _lead(tree: xr.DataTree) -> str:
@@ -144,8 +145,8 @@ def _content(tree: xr.DataTree) -> Content:
                 "headroom",
                 figure,
                 "Room between the present value and the certified limit: right of 0 there is "
-                "room, left of it the present value is over the limit. Of many accounts those "
-                "with the least room.",
+                "room, left of it the present value is over the limit. Books, groups and assets, "
+                "then the accounts with the least room.",
             ),
         ),
         tables=(*_tables(tree), _approval()),
