@@ -18,11 +18,21 @@ import pytest
 from jax import export
 
 from stress.engine.cascade import cascade
+from stress.engine.needs import pool_needs
 from stress.engine.passage import first_passage
 from stress.engine.paths import price_paths
 from stress.engine.ratios import margin_ratios
+from stress.engine.reverse import Noise, crossings, design_points, levels_at
+from stress.engine.smooth import Aims, smooth_slopes
+from stress.engine.weighted import weighted_passage
 from stress.market import Constant
 from stress.market.environment import Environment
+from stress.market.explicit import explicit
+from stress.market.rekeyed import Rekeyed
+from stress.market.steered import Steered
+from stress.runner.analyses.importance import weighted_source
+from stress.runner.analyses.importance_design import design
+from stress.runner.analyses.reverse_search import field_of
 from stress.runner.plan import path_block
 from stress.runner.prepare import Job, prepare
 from stress.runner.spread import mesh_of, spread_out
@@ -158,6 +168,110 @@ def test_stressed_cascade_lowers_for_cuda(tmp_path: Path, precision: Precision) 
     depth = jnp.ones((nodes, len(job.setting.assets)), precision)
     stressed = Environment(depth, jnp.zeros((nodes,), bool))
     lowers(CASCADE, replace(job, environment=stressed), precision)
+
+
+def _weighted_arguments(job: Job, seed: jax.Array, paths: jax.Array) -> tuple[Any, ...]:
+    plan = design(job)
+    model = weighted_source(job, plan).block(np.asarray(paths))
+    return (model, job.price, job.main.world, plan.kernel_accounts, plan.mixture, seed, paths)
+
+
+@pytest.mark.parametrize("model", ["gbm", "student-t", "jump-diffusion"])
+def test_weighted_paths_lower_for_cuda(tmp_path: Path, model: str) -> None:
+    """Under bridges, of accounts with several pools."""
+    changes = {
+        "market.model": model,
+        "simulation.precision": "float32",
+        "simulation.monitoring": "bridge",
+    }
+    job = prepare(write_book(tmp_path, random_book(121, ("mixed",), copies=1), changes))
+    lowers(Kernel(weighted_passage, _weighted_arguments, lambda job: job.schedule), job, "float32")
+
+
+@pytest.mark.parametrize("model", ["student-t", "jump-diffusion"])
+def test_given_noise_lowers_for_cuda(tmp_path: Path, model: str) -> None:
+    """Normals, what else a model draws, and keys from outside."""
+    changes = {"market.model": model, "simulation.precision": "float32"}
+    job = prepare(write_book(tmp_path, random_book(121, ("mixed",), copies=1), changes))
+    paths = path_block("gpu")
+    own, rows = explicit(job.model)
+    normals = jnp.zeros((2, own.assets + rows, paths), jnp.float32)
+    draws = jnp.zeros((2, paths), jnp.uint32)
+    given = Rekeyed(Steered(own, normals), jnp.asarray(0, jnp.uint32), draws)
+    lowers(KERNELS["price_paths"], replace(job, market=Constant(given)), "float32")
+
+
+def _smooth_arguments(job: Job, seed: jax.Array, paths: jax.Array) -> tuple[Any, ...]:
+    pools = len(job.main.pools.cash)
+    tail = jnp.zeros((1, pools), job.price.dtype)
+    owner = jnp.asarray(job.main.pools.account, jnp.int32)
+    along = jax.tree.map(lambda leaf: leaf[None], job.model)
+    world, aims = job.main.world, Aims(tail, tail, tail[0])
+    return (job.model, job.price, world, job.rules, aims, owner, seed, paths, along, along)
+
+
+def test_slopes_lower_for_cuda(tmp_path: Path) -> None:
+    """Backward and forward, of accounts with several pools."""
+    changes = {"simulation.precision": "float32", "simulation.monitoring": "bridge"}
+    job = prepare(write_book(tmp_path, random_book(121, ("mixed",), copies=1), changes))
+    lowers(Kernel(smooth_slopes, _smooth_arguments, lambda job: job.schedule), job, "float32")
+
+
+NEEDS = Kernel(
+    pool_needs,
+    lambda job, seed, paths: (
+        job.model,
+        job.price,
+        tuple(world.world for world in job.worlds.values()),
+        seed,
+        paths,
+    ),
+    lambda job: job.schedule,
+)
+
+
+@pytest.mark.parametrize("monitoring", ["step", "bridge"])
+def test_needs_lower_for_cuda(tmp_path: Path, monitoring: Monitoring) -> None:
+    """What limit curves are drawn from."""
+    changes = {"simulation.precision": "float32", "simulation.monitoring": monitoring}
+    kinds = ("cross_single", "cross_coins")
+    lowers(NEEDS, prepare(write_book(tmp_path, random_book(121, kinds), changes)), "float32")
+
+
+def _sought(job: Job, seed: jax.Array, paths: jax.Array) -> tuple[Any, ...]:
+    """Return noise, accounts, and a column a path: what both searches of reverse stress take."""
+    field = field_of(job, np.ones(len(job.book.accounts), bool))
+    assets, dtype = len(job.setting.assets), job.price.dtype
+    none, nothing = jnp.zeros(assets, dtype), jnp.zeros((), dtype)
+    noise = Noise(none, jnp.eye(assets, dtype=dtype), none, nothing, nothing, nothing)
+    return (noise, field, jnp.ones((assets + 1, len(paths)), dtype))
+
+
+def _iterated(noise: Noise, field: Any, start: jax.Array, *, schedule: Any) -> jax.Array:
+    weight = jnp.ones((2, start.shape[1]), start.dtype)
+    return design_points(noise, field, weight, weight[0], start, weight[0, :3])
+
+
+def _along_rays(noise: Noise, field: Any, ray: jax.Array, *, schedule: Any) -> jax.Array:
+    return crossings(noise, field, ray, jnp.ones((4, ray.shape[1]), ray.dtype), accounts=2)
+
+
+REVERSE = {
+    "design_points": Kernel(_iterated, _sought, lambda job: job.schedule),
+    "crossings": Kernel(_along_rays, _sought, lambda job: job.schedule),
+    "levels_at": Kernel(
+        levels_at,
+        lambda job, seed, paths: (job.model, seed, paths),
+        lambda job: job.fan_schedule,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REVERSE)
+def test_reverse_stress_lowers_for_cuda(tmp_path: Path, name: str) -> None:
+    changes = {"simulation.precision": "float32"}
+    job = prepare(write_book(tmp_path, random_book(121, ("cross_coins", "mixed")), changes))
+    lowers(REVERSE[name], job, "float32")
 
 
 def _passage_job(folder: Path) -> Job:

@@ -19,6 +19,11 @@ BOUNDS = ("lower", "upper")
 
 DIMENSIONS = (
     "path",
+    "event",
+    "way",
+    "score",
+    "stage",
+    "component",
     "step",
     "account",
     "position",
@@ -27,12 +32,19 @@ DIMENSIONS = (
     "group",
     "other_group",
     "limit",
+    "answer",
+    "remedy",
     "law",
     "decision",
+    "part",
+    "left_out",
+    "sampler",
+    "quantity",
     "level",
     "quantile",
     "share",
     "move",
+    "multiple",
     "bin",
     "edge",
     "row",
@@ -42,8 +54,13 @@ DIMENSIONS = (
 """Every dimension, in the order in which a variable carries them, but for ``step``, which stands
 behind the label whose curve it is where every label has one. ``step`` is thinned, but in
 ``replay``, and holds days since the start; ``account``, ``position``, ``asset``, ``group``,
-``limit``, ``law`` (of price impact), ``decision`` (who decides) and ``row`` (a timestamp of the
-history) hold labels, ``move`` signed shares of a mark."""
+``limit``, ``law`` (of price impact), ``decision`` (who decides), ``part`` (of the total loss),
+``left_out`` (an account), ``sampler`` and ``quantity`` (of quasi-random paths), ``event`` (of
+reverse stress, where ``way`` is one of several to it, or a rare one of splitting),
+``score`` (what splitting climbs, in numbered stages), ``component`` (of the laws of weighted
+paths) and ``row`` (a timestamp of the
+history) hold labels, ``move`` signed shares of a mark, ``multiple`` what the present collateral or
+size is multiplied with."""
 
 WORLD_PREFIX = ("cross_", "isolated_", "as_booked_")
 """A variable of a compared world has the name of the main world's variable behind its prefix."""
@@ -103,6 +120,9 @@ _ACCOUNTS = {
         "account",
         units="1",
         meaning="probability of being liquidated by the horizon",
+    ),
+    "liquidation_estimator": Variable(
+        ("account",), "", "how the liquidation probability is estimated: importance, quasi or plain"
     ),
     "liquidation_probability_by_step": _estimate(
         "account",
@@ -220,6 +240,14 @@ _PATHS = {
     ),
     "fund_exhausted": Variable(
         ("path",), "", "a deficit was not paid in full out of the fund", compared=True
+    ),
+    "fund_need": Variable(
+        ("path",),
+        "USD",
+        "starting fund that the path needs: the most by which deficits exceeded fees, and with "
+        "auto-deleveraging what else it must be able to promise; at least that where others paid "
+        "for an empty fund",
+        compared=True,
     ),
     "cascade_loss": Variable(
         ("path",),
@@ -662,6 +690,39 @@ _LADDER = {
     ),
 }
 
+
+def _curves(what: str, meaning: str) -> dict[str, Variable]:
+    """Return the curves over multiples of what accounts hold, of groups and of accounts."""
+    simultaneous = "all intervals of a curve hold together"
+    return {
+        f"liquidation_probability_by_{what}": _estimate(
+            "group",
+            "multiple",
+            units="1",
+            meaning=f"liquidation probability {meaning}, mean over the group's accounts that are "
+            f"looked at; {simultaneous}",
+        ),
+        f"account_liquidation_probability_by_{what}": _estimate(
+            "account",
+            "multiple",
+            units="1",
+            meaning=f"liquidation probability {meaning}; {simultaneous}; NaN where not known",
+        ),
+        f"accounts_by_{what}": Variable(
+            ("group",), "count", "accounts that the group's curve is a mean of", compared=True
+        ),
+    }
+
+
+_CURVES = {
+    **_curves("collateral", "if every pool had a multiple of its equity"),
+    **_curves("size", "if every position had a multiple of its size, traded at the starting mark"),
+    "account_group": Variable(("account",), "", "group label of the account"),
+    "effective_leverage_by_size": Variable(
+        ("account", "multiple"), "1", "gross notional at a multiple of the size over equity"
+    ),
+}
+
 _DETAIL = {
     "equity_end": Variable(
         ("path", "account"), "USD", "equity of the account's pools at the end, without reserve"
@@ -738,6 +799,327 @@ _INFLUENCE = {
     ),
 }
 
+_LIMIT_VALUES = {
+    "question": Variable(("answer",), "", "what is limited"),
+    "kind": Variable(("answer",), "", "account, group, template, trade, asset, book or bracket"),
+    "subject": Variable(("answer",), "", "which of them"),
+    "world": Variable(("answer",), "", "margin mode that was simulated"),
+    "measure": Variable(("answer",), "", "what the appetite is about, in words"),
+    "threshold": Variable(("answer",), "", "the appetite for it, in its own unit"),
+    "unit": Variable(("answer",), "", "unit of limit, at_estimate and present: x, USD or 1"),
+    "limit": Variable(
+        ("answer",),
+        "",
+        "largest (fund and maintenance rate: smallest) value whose upper confidence bound keeps "
+        "the appetite; NaN where none is certified",
+    ),
+    "at_estimate": Variable(("answer",), "", "the same for the point estimate"),
+    "present": Variable(("answer",), "", "the value as it is; NaN where nobody holds it"),
+    "headroom": Variable(
+        ("answer",), "1", "room between the present value and the limit, a share of the former"
+    ),
+    "risk": _estimate("answer", units="", meaning="the measure at the limit", compared=False),
+    "verdict": Variable(
+        ("answer",), "", "of the present value: within, over, not resolved, no present value"
+    ),
+    "outcome": Variable(("answer",), "", "how the search for the limit ended"),
+    "paths": Variable(("answer",), "count", "paths that the answer rests on"),
+    "note": Variable(("answer",), "", "what has to be said of it; empty where nothing has"),
+}
+
+_REMEDIES = {
+    "account": Variable(("remedy",), "", "account above the appetite"),
+    "kind": Variable(("remedy",), "", "top up, cut, hedge or isolate"),
+    "what": Variable(("remedy",), "", "which position or asset"),
+    "amount": Variable(("remedy",), "", "the least that keeps the appetite, in its unit"),
+    "unit": Variable(("remedy",), "", "unit of amount"),
+    "cost": Variable(("remedy",), "USD", "what it costs over the horizon"),
+    "before": Variable(("remedy",), "1", "liquidation probability as it is"),
+    "probability": _estimate(
+        "remedy", units="1", meaning="liquidation probability with the remedy", compared=False
+    ),
+    "outcome": Variable(("remedy",), "", "how the search ended"),
+    "cheapest": Variable(("remedy",), "", "the cheapest of the account's remedies that suffice"),
+    "note": Variable(("remedy",), "", "what the simulation leaves out; empty where nothing"),
+}
+
+_ATTRIBUTION = {
+    "loss_part": _estimate(
+        "part",
+        units="USD",
+        meaning="part of the expected total loss: what prices took without impact, what impact "
+        "added, fees, and deficits that others bear, which lessen it",
+        compared=False,
+    ),
+    "account_contribution": _estimate(
+        "account",
+        "level",
+        units="USD",
+        meaning="Euler contribution of the account to the expected shortfall of the total loss",
+        compared=False,
+    ),
+    "group_contribution": _estimate(
+        "group",
+        "level",
+        units="USD",
+        meaning="Euler contribution of the group to the expected shortfall of the total loss",
+        compared=False,
+    ),
+    "asset_contribution": _estimate(
+        "asset",
+        "level",
+        units="USD",
+        meaning="Euler contribution of what losing accounts lost on the asset until they were "
+        "liquidated, at prices without impact",
+        compared=False,
+    ),
+    "after_liquidation_contribution": _estimate(
+        "level",
+        units="USD",
+        meaning="Euler contribution of the rest: what followed a first liquidation, impact, fees, "
+        "funding and deficits that others bear",
+        compared=False,
+    ),
+    "others_loss": _estimate(
+        "left_out",
+        units="USD",
+        meaning="expected total loss of all accounts but this one",
+        compared=False,
+    ),
+    "systemic_importance": _estimate(
+        "left_out",
+        units="USD",
+        meaning="expected total loss of the others minus the same on the same paths without this "
+        "account",
+        compared=False,
+    ),
+    "systemic_share": _estimate(
+        "left_out",
+        units="1",
+        meaning="systemic importance as a share of the others' expected total loss",
+        compared=False,
+    ),
+}
+
+_REVERSE_STRESS = {
+    "kind": Variable(
+        ("event",), "", "account, accounts, notional (a share of the book) or fund (exhausted)"
+    ),
+    "account": Variable(("event",), "", "account that is liquidated; else empty"),
+    "simulated_probability": _estimate(
+        "event", units="1", meaning="probability of the event in the run", compared=False
+    ),
+    "event_paths": Variable(("event",), "count", "paths of the run on which it happens"),
+    "market_move": Variable(
+        ("event", "way", "asset"),
+        "1",
+        "move of the price from the start that brings the event about, most likely way first; NaN "
+        "where there is no such way",
+    ),
+    "distance": Variable(
+        ("event", "way"),
+        "1",
+        "how far the market moves, in standard deviations of the normals that drive it",
+    ),
+    "likelihood": Variable(
+        ("event", "way"),
+        "1",
+        "probability that the market moves at least so far in this direction by the way's end, by "
+        "the model's own law; NaN where it has none",
+    ),
+    "relative_likelihood": Variable(
+        ("event", "way"), "1", "likelihood over that of the most likely way"
+    ),
+    "direction_probability": _estimate(
+        "event",
+        "way",
+        units="1",
+        meaning="share of the run's first paths that move at least so far in this direction by "
+        "the way's end",
+        compared=False,
+    ),
+    "day": Variable(("event", "way"), "days", "end of the way"),
+    "market": Variable(("event", "way"), "", "kind of market: normal, or which jump it has"),
+    "typical_paths": Variable(
+        ("event",), "count", "paths with the event that the typical path rests on"
+    ),
+    "typical_move_mean": _estimate(
+        "event",
+        "step",
+        "asset",
+        units="1",
+        meaning="mean move of the price from the start on the paths with the event; NaN of fewer "
+        "than 30 paths",
+        compared=False,
+    ),
+    "typical_move_quantile": Variable(
+        ("event", "step", "asset", "quantile"), "1", "quantile of the same, time by time"
+    ),
+}
+
+_SENSED = {
+    "liquidation_probability": ("1", "liquidation probability", ()),
+    "expected_loss": ("USD", "mean loss", ()),
+    "expected_shortfall": ("USD", "mean loss beyond the quantile at a level", ("level",)),
+}
+"""What sensitivities are of: unit, words, further dimensions."""
+
+_SENSED_BY: dict[str, tuple[tuple[str, ...], str]] = {
+    "collateral": (
+        ("account",),
+        "one percent of the account's starting equity more in cash, to its pools in proportion",
+    ),
+    "collateral_usd": (("account",), "one dollar more in cash, to its pools in proportion"),
+    "size": (("position",), "one percent more of the position, at its entry price"),
+    "margin": (
+        ("position",),
+        "one percent of its starting equity more as margin of an isolated position, NaN for others",
+    ),
+    "maintenance": (
+        ("account", "asset"),
+        "a maintenance rate of the asset 10 basis points higher in every tier",
+    ),
+    "volatility": (("account", "asset"), "an annual volatility of the asset 0.01 higher"),
+    "correlation": (("account",), "all correlations 0.01 higher"),
+}
+"""What sensitivities are by: dimensions, words."""
+
+_OF_MARKET = ("maintenance", "volatility", "correlation")
+"""What all accounts share."""
+
+_SENSITIVITIES = {
+    "paths": Variable((), "count", "paths that the sensitivities are of; 0 where there are none"),
+    **{
+        name: _estimate(
+            "account",
+            *more,
+            units=units,
+            meaning=f"{words} under continuous monitoring, without feedback",
+            compared=False,
+        )
+        for name, (units, words, more) in _SENSED.items()
+    },
+    **{
+        f"{name}_by_{by}": _estimate(
+            *dims, *more, units=units, meaning=f"change of the {words} by {change}", compared=False
+        )
+        for name, (units, words, more) in _SENSED.items()
+        for by, (dims, change) in _SENSED_BY.items()
+    },
+    **{
+        f"mean_{name}_by_{by}": _estimate(
+            *dims,
+            units=_SENSED[name][0],
+            meaning=f"change of the {_SENSED[name][1]}, mean over these accounts, by {change}",
+            compared=False,
+        )
+        for name in ("liquidation_probability", "expected_loss")
+        for by, (dims, change) in {
+            **{by: (_SENSED_BY[by][0][1:], _SENSED_BY[by][1]) for by in _OF_MARKET},
+            "pair": (("asset", "other_asset"), "the correlation of the two assets 0.01 higher"),
+        }.items()
+    },
+}
+
+_DIAGNOSTICS = {
+    "quasi_variance_ratio": _estimate(
+        "sampler",
+        "quantity",
+        units="1",
+        meaning="variance of plain paths over that of as many of the sampler, in a pilot",
+        compared=False,
+    ),
+    "quasi_plain": _estimate(
+        "quantity", units="", meaning="estimate of the plain paths", compared=False
+    ),
+    "quasi_estimate": _estimate(
+        "quantity", units="", meaning="estimate of the chosen sampler; NaN if none", compared=False
+    ),
+    "quasi_replaces": Variable(
+        ("quantity",), "", "the chosen sampler's estimate stands in the place of the plain one"
+    ),
+    "plain_probability": _estimate(
+        "event", units="1", meaning="share of the plain paths in the event", compared=False
+    ),
+    "plain_hits": Variable(("event",), "count", "plain paths in the event"),
+    "splitting_probability": _estimate(
+        "event",
+        units="1",
+        meaning="probability of the event by splitting; NaN where no population was sent after it",
+        compared=False,
+    ),
+    "splitting_trusted": Variable(
+        ("event",), "", "splitting is trusted, and its estimate stands in /book"
+    ),
+    "splitting_reason": Variable(("event",), "", "why splitting is not trusted; empty where it is"),
+    "splitting_ancestors": Variable(
+        ("event",), "count", "first particles that a population's hits descend from, mean"
+    ),
+    "splitting_populations": Variable(("event",), "count", "independent populations"),
+    "splitting_particles": Variable(("event",), "count", "particles of a population"),
+    "splitting_paths": Variable(
+        ("event",), "count", "paths simulated for all events of the same score"
+    ),
+    "stage_level": Variable(
+        ("score", "stage"), "", "highest score that the stage killed, mean over populations"
+    ),
+    "stage_survival": Variable(("score", "stage"), "1", "share of the particles above it, mean"),
+    "stage_acceptance": Variable(
+        ("score", "stage"), "1", "share of the proposed moves that were taken, mean"
+    ),
+    "stage_ancestors": Variable(
+        ("score", "stage"), "count", "first particles with a descendant after the stage, mean"
+    ),
+    "plain_liquidation_probability": _estimate(
+        "account",
+        units="1",
+        meaning="probability of being liquidated by the horizon, of the plain paths",
+        compared=False,
+    ),
+    "importance_liquidation_probability": _estimate(
+        "account",
+        units="1",
+        meaning="probability of being liquidated by the horizon, of the weighted paths; NaN where "
+        "they saw none",
+        compared=False,
+    ),
+    "importance_trusted": Variable(
+        ("account",),
+        "",
+        "the weighted estimate is resolved, its design covers the account, and the plain paths do "
+        "not contradict it",
+    ),
+    "importance_effective_sample_size": Variable(
+        ("account",), "count", "plain paths that would tell as much"
+    ),
+    "importance_effective_hits": Variable(
+        ("account",), "count", "squared sum of the weights of liquidation over that of squares"
+    ),
+    "importance_largest_weight_share": Variable(
+        ("account",), "1", "largest weight of a liquidation over their sum"
+    ),
+    "importance_predicted_effective_hits": Variable(
+        ("account",), "count", "effective hits that the design expected; few where it covers badly"
+    ),
+    "importance_design_point_distance": Variable(
+        ("account",),
+        "1",
+        "distance of the likeliest terminal state in liquidation, standard deviations",
+    ),
+    "importance_plain_score": Variable(
+        ("account",),
+        "1",
+        "difference to the plain estimate in standard errors; NaN where the probability is below "
+        "1e-3",
+    ),
+    "importance_component_paths": Variable(
+        ("component",), "count", "weighted paths of the component"
+    ),
+    "importance_component_hits": Variable(
+        ("component",), "count", "accounts liquidated on a path of the component, mean"
+    ),
+}
+
 GROUPS: dict[str, dict[str, Variable]] = {
     "accounts": _ACCOUNTS,
     "positions": _POSITIONS,
@@ -746,6 +1128,9 @@ GROUPS: dict[str, dict[str, Variable]] = {
     "groups": _GROUPS,
     "book": _BOOK,
     "limits": _LIMITS,
+    "attribution": _ATTRIBUTION,
+    "limit_values": _LIMIT_VALUES,
+    "remedies": _REMEDIES,
     "margin": _MARGIN,
     "fan": _FAN,
     "impact": _IMPACT,
@@ -755,6 +1140,10 @@ GROUPS: dict[str, dict[str, Variable]] = {
     "distribution": _DISTRIBUTION,
     "ladder": _LADDER,
     "influence": _INFLUENCE,
+    "reverse_stress": _REVERSE_STRESS,
+    "diagnostics": _DIAGNOSTICS,
+    "sensitivities": _SENSITIVITIES,
+    "curves": _CURVES,
     "detail": _DETAIL,
 }
 """Group name -> variable name -> specification."""

@@ -19,7 +19,7 @@ from stress.runner.measured import Measured
 from stress.runner.prepare import CascadeJob, Job, VariantName, WorldJob
 from stress.runner.spread import Models, Spread, Work, compiled, on_host
 from stress.stats.tail import order_rank
-from stress.types import Array, Integers, Mode
+from stress.types import Array, Floats, Integers, Mode
 
 __all__ = ["REPLAYED", "CascadeDriver"]
 
@@ -137,8 +137,25 @@ class CascadeDriver:
             measured.decisions.update(blocks["leader"], own, without)
         if measured.influence is not None:
             measured.influence.update(own)
+        if measured.events is not None:
+            measured.events.update(own)
+        if measured.attribution is not None:
+            fees = self._fees(blocks, outcome, count)
+            calm = (blocks["calm"], fees["calm"]) if "calm" in blocks else None
+            steps = np.asarray(outcome.fates.step)[:, :count]
+            measured.attribution.update(own, fees["own"], calm, steps)
         if measured.detail is not None:
             measured.detail.update(own, np.asarray(outcome.marks)[:, :count])
+
+    def _fees(self, blocks: _Blocks, outcome: Any, count: int) -> dict[VariantName, Floats]:
+        """Return (paths,) liquidation fees under each variant: deficits less what they drained."""
+        drain = np.asarray(outcome.tally.drain, np.float64)
+        fees: dict[VariantName, Floats] = {}
+        for place, (variant, block) in enumerate(blocks.items()):
+            first = place * self.spread.block
+            deficits = block.fund_draw + block.socialised + block.uncovered
+            fees[variant] = deficits - drain[first : first + count]
+        return fees
 
     def finish(self, measured: Measured) -> None:
         """Replay the path at the 99th percentile of total loss."""

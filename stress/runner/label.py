@@ -30,7 +30,7 @@ __all__ = ["label"]
 def label(job: Job, measured: Measured, analysed: Sequence[Analysed] = ()) -> xr.DataTree:
     """Return the result of a run as the labelled tree of ``result.schema``."""
     finished = {mode: _finished(job, measured, mode) for mode in measured.worlds}
-    main = finished[job.main_mode]
+    main = finished[job.main_mode] = _bettered(finished[job.main_mode], analysed)
     ladder = ladder_findings(job.book, job.setting, job.scenario.book.mode)
     reproduction = ladder["assets"]["reproduction_number"]
     judged = judge(
@@ -65,6 +65,18 @@ def label(job: Job, measured: Measured, analysed: Sequence[Analysed] = ()) -> xr
             **{group: said for of in analysed for group, said in of.attributes.items()},
         },
     )
+
+
+def _bettered(main: Findings, analysed: Sequence[Analysed]) -> Findings:
+    """Return the main world with what an analysis knows better: limits are judged by that."""
+    book = main["book"]
+    better = {
+        name: found
+        for of in analysed
+        for name, found in of.findings.get("book", {}).items()
+        if name in book
+    }
+    return {**main, "book": {**book, **better}}
 
 
 def _of_the_main_world(job: Job, measured: Measured) -> list[Findings]:

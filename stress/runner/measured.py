@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from stress.measure.attribution import AttributionMeasure
 from stress.measure.block import AccountBlock
 from stress.measure.calibration import CalibrationMeasure
 from stress.measure.cascade import CascadeMeasure, CausedLiquidations
@@ -16,10 +17,12 @@ from stress.measure.influence import InfluenceMeasure
 from stress.measure.laws import LawMeasure
 from stress.measure.paired import PairedMeasure
 from stress.measure.risk import EffectiveRisk
+from stress.measure.typical_path import EventMeasure
 from stress.measure.world import Findings, Grouping, WorldMeasure
 from stress.runner.fan import fan_grouping
 from stress.runner.influence import influence_measure
 from stress.runner.prepare import Job
+from stress.runner.reverse_events import event_measure
 from stress.types import Mode
 
 __all__ = ["Measured", "nothing_measured"]
@@ -46,6 +49,8 @@ class Measured:
     course: CourseMeasure | None = None
     influence: InfluenceMeasure | None = None
     closes: ClosesMeasure | None = None
+    attribution: AttributionMeasure | None = None
+    events: EventMeasure | None = None
     calibration: CalibrationMeasure | None = None
     replay: Findings = field(default_factory=dict)
     replayed_path: int = -1
@@ -100,6 +105,8 @@ def _add_main(measured: Measured, job: Job) -> None:
     """Add what is measured of the main world only."""
     main = job.main
     measured.influence = influence_measure(job)
+    measured.events = event_measure(job)
+    measured.attribution = AttributionMeasure(main.grouping, job.request)
     if job.schedule.monitoring == "extremes":
         measured.closes = ClosesMeasure(main.grouping)
     if main.cascade is None:

@@ -19,7 +19,7 @@ from stress.runner.prepare import Job, WorldJob
 from stress.runner.spread import Models, Spread, Work, compiled, on_host
 from stress.types import Array, Integers, Mode
 
-__all__ = ["PassageDriver"]
+__all__ = ["PassageDriver", "check_monitoring"]
 
 
 class PassageDriver:
@@ -33,8 +33,7 @@ class PassageDriver:
     """
 
     def __init__(self, job: Job, spread: Spread) -> None:
-        _require_variance(job)
-        _require_extremes(job)
+        check_monitoring(job)
         self._job, self.spread = job, spread
         self._models = Models(job.market, spread)
         fan = FanWork.of(job, spread)
@@ -101,13 +100,31 @@ class PassageDriver:
             measured.closes.update(block)
         if measured.influence is not None:
             measured.influence.update(blocks[job.main_mode])
+        if measured.events is not None:
+            measured.events.update(blocks[job.main_mode])
         if measured.detail is not None:
             measured.detail.update(blocks[job.main_mode], mark_end[:, :count])
         main = outcomes[list(job.worlds).index(job.main_mode)]
-        return main.of(len(job.main.pools.cash)).step[:, :count]
+        steps: Array = main.of(len(job.main.pools.cash)).step[:, :count]
+        if measured.attribution is not None:
+            own = blocks[job.main_mode]
+            measured.attribution.update(own, job.setting.fee * own.closed, steps=steps)
+        return steps
 
     def finish(self, measured: Measured) -> None:
         """Do nothing: every path is in the measures."""
+
+
+def check_monitoring(job: Job) -> None:
+    """Refuse a look between the steps of a market that does not say what happens there.
+
+    Raises
+    ------
+    InputError
+        As ``PassageDriver`` does.
+    """
+    _require_variance(job)
+    _require_extremes(job)
 
 
 def _require_extremes(job: Job) -> None:

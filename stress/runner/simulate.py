@@ -11,7 +11,7 @@ import jax
 import xarray as xr
 
 from stress.market import ModelSource, PriceModel
-from stress.runner.analyses import Analysed, analyse
+from stress.runner.analyses import Analysed, analyse, check_analyses
 from stress.runner.calibration_draws import calibration_error, drawn_markets
 from stress.runner.device import choose_devices, device_memory, require_precision
 from stress.runner.drive import drive, driver_over
@@ -97,6 +97,7 @@ def simulate(
     devices = choose_devices(device)
     with jax.default_device(devices[0]):
         job = prepare(scenario, market)
+        check_analyses(job)
         drawn = drawn_markets(job, calibration_draws, market)
         spread = job_spread(job, devices)
         measured = measure(job, progress or Silent(), drawn, spread=spread)

@@ -127,10 +127,11 @@ class PlainResult:
     acted, -1 where none did. ``largest_unpaid``: the largest part of one deficit that the fund did
     not pay; ``fund_exhausted``: whether one was above what rounding leaves. ``fund_need``: the most
     that the fund was asked for beyond the fees that it took, until others paid for it; ``owed``: by
-    account, its deficits. ``rounds_run``: rounds of each step. ``rounds_exhausted``: steps whose last round left a pool in breach or selling
-    coins for a debt above what rounding leaves. ``tied``: whether a debt was worth all of a coin
-    but for rounding, which then decided whether a rest was left to sell in a further round: a pool
-    that was deleveraged owes what its coins are worth.
+    account, its deficits. ``rounds_run``: rounds of each step. ``rounds_exhausted``: steps whose
+    last round left a pool in breach or selling coins for a debt above what rounding leaves.
+    ``tied``: whether a debt was worth all of a coin but for rounding, which then decided whether a
+    rest was left to sell in a further round: a pool that was deleveraged owes what its coins are
+    worth.
     """
 
     equity_end: list[float]
