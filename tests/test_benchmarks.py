@@ -31,6 +31,7 @@ def small_row(name: str, seconds: float, peak: float = 500.0) -> Row:
     )
 
 
+@pytest.mark.slow
 def test_the_plain_kernel_liquidates_whom_the_project_liquidates() -> None:
     found = plain.row("plain", SMALL)
     assert 0.05 < found.liquidated < 0.95

@@ -129,7 +129,7 @@ def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
         ([], 'no command is given; see "margin-stress --help"'),
         (["validat", "x"], 'unknown command "validat"; did you mean "validate"?'),
         (["--quiet", "run"], "write the command first"),
-        (["limits", "x"], 'the command "limits" is not built yet; use one of run'),
+        (["compare", "x"], 'the command "compare" is not built yet; use one of run'),
         (["import"], 'the command "import" is not built yet'),
         (["run"], "required: FILE; see"),
         (["run", "a.toml", "--pahts", "5"], 'unknown option "--pahts" of margin-stress run; did'),

@@ -358,6 +358,7 @@ def test_another_device_gives_the_same_digits() -> None:
     _equal(found, expected)
 
 
+@pytest.mark.slow
 def test_in_other_company() -> None:
     """Other time blocks, more paths, fewer variants, no screening: the same path."""
     case, laid, prices = _company(13, "auto-deleverage")

@@ -63,6 +63,7 @@ def times(found: CascadeOutcome, variant: int) -> NDArray[np.int64]:
 # --- what holds -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_deeper_markets_liquidate_nobody_earlier() -> None:
     """Longs only, closed whole, impact that never decays, no coins: later and fewer, pool by pool.
 

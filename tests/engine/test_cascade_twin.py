@@ -119,9 +119,7 @@ SCREENED = (4, 7, 12, 17, 18)
 @pytest.mark.parametrize(
     "number",
     [
-        pytest.param(
-            number, id=PLANS[number].label, marks=() if number in OFTEN else pytest.mark.slow
-        )
+        pytest.param(number, id=PLANS[number].label, marks=() if number == 7 else pytest.mark.slow)
         for number in SCREENED
     ],
 )

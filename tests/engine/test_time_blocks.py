@@ -48,7 +48,10 @@ def test_marks_do_not_know_the_horizon(tmp_path: Path) -> None:
     np.testing.assert_array_equal(short, long[:, : short.shape[1]])
 
 
-@pytest.mark.parametrize(("monitoring", "lengths"), [("step", (64, 1)), ("bridge", (64,))])
+@pytest.mark.parametrize(
+    ("monitoring", "lengths"),
+    [pytest.param("step", (64, 1), marks=pytest.mark.slow), ("bridge", (64,))],
+)
 def test_outcomes(tmp_path: Path, monitoring: Monitoring, lengths: tuple[int, ...]) -> None:
     """Decisions are equal; amounts may differ by rounding, as XLA adds in another order."""
     job, accounts = prepared(tmp_path, monitoring)

@@ -33,7 +33,6 @@ Floats = NDArray[np.float64]
 STEPS = 24
 RARE = (1e-3, 1e-5, 1e-8)
 SIDES = (("long", 0.6), ("short", 0.9))
-SEEDS = [12, pytest.param(50, marks=pytest.mark.slow)]
 
 
 def check(
@@ -123,7 +122,8 @@ def exact_book(folder: Path) -> tuple[Scenario, Floats]:
     return scenario, np.array([*(problem.probability() for problem in problems), 1e-4, *RARE])
 
 
-@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [12, 50])
 def test_closed_forms_watched_all_the_time(tmp_path: Path, seeds: int) -> None:
     """A pair's bridge is linearised: it is off by less than a percent.
 
@@ -167,7 +167,8 @@ def student_problems() -> list[Problem]:
     ]
 
 
-@pytest.mark.parametrize("seeds", SEEDS)
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [12, 50])
 def test_student_t(tmp_path: Path, seeds: int) -> None:
     """A week that is one bar, in three steps: the closed form averaged over its scale."""
     problems = student_problems()
@@ -239,6 +240,7 @@ def check_jumps(folder: Path, cases: tuple[Case, ...], seeds: int, monitoring: s
     check(Weighing.of(scenario, seeds, model), truth)
 
 
+@pytest.mark.slow
 def test_merton(tmp_path: Path) -> None:
     check_jumps(tmp_path, MERTON, 12, "bridge")
 

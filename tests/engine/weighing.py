@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 
 from stress.market import PriceModel
 from stress.measure.importance import Weighed
-from stress.runner.analyses.importance import weigh
+from stress.runner.analyses.importance import weigh, weighted_blocks
 from stress.runner.analyses.importance_design import Design, design
 from stress.runner.prepare import Job, prepare
 from stress.runner.simulate import job_spread
 from stress.scenario.schema import Scenario
 from tests.truth.problems import Problem
 
-__all__ = ["Weighing", "leverage_for"]
+__all__ = ["Raw", "Weighing", "leverage_for"]
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +34,26 @@ def leverage_for(side: str, probability: float, volatility: float, days: int) ->
         found = Problem("", side, middle, volatility, days).probability()  # type: ignore[arg-type]
         low, high = (middle, high) if found < probability else (low, middle)
     return float(np.sqrt(low * high))
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Plain means over weighted paths: nothing is compared with anything.
+
+    ``liquidated`` (accounts, paths), ``balance`` (parts, paths), ``component`` (paths,).
+    """
+
+    liquidated: Floats
+    balance: Floats
+    component: NDArray[np.int64]
+
+    def error(self, rows: Floats) -> Floats:
+        """Return (rows,) standard errors of means of (rows, paths): paths are dealt in strata."""
+        variance = np.zeros(len(rows))
+        for one in np.unique(self.component):
+            own = rows[:, self.component == one]
+            variance += own.shape[1] * own.var(axis=1, ddof=1)
+        return np.sqrt(variance) / len(self.component)
 
 
 @dataclass(frozen=True)
@@ -66,6 +86,22 @@ class Weighing:
         """One for each seed."""
         spread = job_spread(self.job)
         return [weigh(self._with_seed(seed), self.design, spread) for seed in self.seeds]
+
+    def raw(self, plan: Design) -> list[Raw]:
+        """Return the weighted paths themselves of a design, for each seed."""
+        spread = job_spread(self.job)
+        found = []
+        for seed in self.seeds:
+            blocks = list(weighted_blocks(self._with_seed(seed), plan, spread))
+            liquidated, balance = (
+                np.concatenate(
+                    [getattr(block, name)[:, : len(own)] for block, own in blocks], axis=1
+                )
+                for name in ("liquidated", "balance")
+            )
+            component = np.concatenate([own for _, own in blocks])
+            found.append(Raw(liquidated, balance, component))
+        return found
 
     def _with_seed(self, seed: int) -> Job:
         scenario = self.job.scenario

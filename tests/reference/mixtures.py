@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammaln, kve, ndtr
+from scipy.special import gammaln, kve, log_ndtr, ndtr
 
 from tests.reference.barrier import log_first_passage
 
-__all__ = ["both_below", "mixing", "passage", "skewed_below", "sum_below"]
+__all__ = ["both_below", "mixing", "passage", "passage_of_two", "skewed_below", "sum_below"]
 
 Floats = NDArray[np.float64]
 
@@ -39,6 +39,35 @@ def passage(
         for scale in scales
     ]
     return float(weights @ np.array(hit))
+
+
+def passage_of_two(
+    distance: float,
+    drift: float,
+    volatility: float,
+    degrees_of_freedom: float,
+    years: tuple[float, float],
+) -> float:
+    """P(the distance to a barrier is ever 0) in two bars, each with a W of its own.
+
+    Given W the first bar ends at ``y = x + m + s u``, u normal, and has not touched 0 with
+    probability ``1 - exp(-2 x y / s^2)``; the second starts at y.
+    """
+    scales, weights = mixing(degrees_of_freedom, 400)
+    first, second = (drift * length for length in years)
+    near, far = (volatility * np.sqrt(scales * length) for length in years)
+    points, lengths = np.polynomial.legendre.leggauss(100)
+    low = np.clip(-(distance + first) / near, -9, 9)
+    u = low[:, None] + (9 - low[:, None]) * (points + 1) / 2
+    chance = np.exp(-(u**2) / 2) / np.sqrt(2 * np.pi) * (9 - low[:, None]) * lengths / 2
+    y = np.maximum(distance + first + near[:, None] * u, 0)
+    safe = -np.expm1(-2 * distance * y / near[:, None] ** 2)
+    hit = np.zeros_like(y)
+    for deviation, weight in zip(far, weights, strict=True):
+        back = -2 * second * y / deviation**2 + log_ndtr((second - y) / deviation)
+        hit += weight * (ndtr((-y - second) / deviation) + np.exp(np.minimum(back, 0)))
+    then = float(weights @ (chance * safe * hit).sum(axis=1))
+    return passage(distance, drift, volatility, degrees_of_freedom, years[0]) + then
 
 
 def both_below(first: float, second: float, correlation: float, degrees_of_freedom: float) -> float:

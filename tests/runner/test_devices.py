@@ -193,11 +193,11 @@ class TestDevicesUsed:
     def test_a_small_run_uses_few(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         used = []
 
-        def seen(job: Any, block: int, devices: Any) -> Any:
-            used.append((block, len(devices)))
+        def seen(job: Any, spread: Spread) -> Any:
+            used.append((spread.block, spread.devices))
             raise InterruptedError
 
-        monkeypatch.setattr(simulate, "compiled_driver", seen)
+        monkeypatch.setattr(simulate, "driver_over", seen)
         scenario = passage(tmp_path)
         for paths in (1, 64, 65, PATHS, 10_000):
             with pytest.raises(InterruptedError):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import xarray as xr
@@ -17,10 +20,11 @@ from stress.measure.importance import FEWEST_HITS, Weighed
 from stress.report.sections.importance import SECTION
 from stress.result.schema import GROUPS
 from stress.runner.analyses import importance_design
-from stress.runner.analyses.importance import weigh
+from stress.runner.analyses.importance import weigh, weighted_blocks
 from stress.runner.analyses.importance_design import Design, design
-from stress.runner.prepare import Job
+from stress.runner.prepare import Job, prepare
 from stress.runner.simulate import job_spread
+from stress.scenario.schema import Scenario
 from tests.strategies import random_book, write_book
 
 Floats = NDArray[np.float64]
@@ -33,20 +37,24 @@ KINDS = (
 )
 
 
-def run(folder: Path, copies: int = 4, **simulation: Any) -> xr.DataTree:
-    """Run a random book of all kinds of pools for ten days in six-hour steps."""
-    changes: dict[str, Any] = {
+@pytest.fixture(scope="module")
+def scenario(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
+    """A random book of all kinds of pools for ten days in six-hour steps."""
+    changes = {
         "simulation.estimator": "importance",
         "simulation.monitoring": "bridge",
+        "simulation.precision": "float64",
         "simulation.paths": 3_072,
-        **{f"simulation.{key}": value for key, value in simulation.items()},
+        # a kernel of their own that would be compiled
+        "analysis": {"curves": False},
     }
-    return stress.run(write_book(folder, random_book(17, KINDS, copies), changes))
+    folder = tmp_path_factory.mktemp("importance")
+    return write_book(folder, random_book(17, KINDS, 4), changes)
 
 
 @pytest.fixture(scope="module")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> xr.DataTree:
-    return run(tmp_path_factory.mktemp("importance"))
+def tree(scenario: Scenario) -> xr.DataTree:
+    return stress.run(scenario)
 
 
 def check_agreement(tree: xr.DataTree) -> None:
@@ -63,6 +71,32 @@ def check_agreement(tree: xr.DataTree) -> None:
 def test_it_agrees_with_the_plain_run(tree: xr.DataTree) -> None:
     """Tiers, coins, several pools of an account."""
     check_agreement(tree)
+
+
+def test_without_drift_it_is_the_plain_run(
+    scenario: Scenario, tree: xr.DataTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All paths as the model has them weigh 1: the plain run's paths, bridges and draws.
+
+    An account with one pool has its survival weights, one with several what was drawn.
+    """
+    # the package has a function of the module's name
+    module = import_module("stress.runner.analyses.importance")
+    monkeypatch.setattr(module, "FIRST", 0)
+    job = prepare(scenario)
+    plan = design(job)
+    weight = np.zeros(plan.mixture.weight.shape)
+    weight[0, 0] = 1.0
+    still = replace(
+        plan,
+        component=np.zeros_like(plan.component),
+        mixture=plan.mixture._replace(weight=jnp.asarray(weight)),
+    )
+    blocks = list(weighted_blocks(job, still, job_spread(job)))
+    found = np.concatenate([block.liquidated[:, : len(own)] for block, own in blocks], axis=1)
+    plain = tree["diagnostics"]["plain_liquidation_probability"].to_numpy()[plan.account]
+    assert ((plain > 0) & (plain < 1)).sum() >= 6
+    assert found.mean(axis=1) == pytest.approx(plain, rel=1e-9, abs=1e-12)
 
 
 @pytest.mark.slow

@@ -77,7 +77,8 @@ class TestEveryModel:
         check(tree, model)
 
 
-@pytest.mark.parametrize("model", often("garch", among=["jump-diffusion", "garch"]))
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["jump-diffusion", "garch"])
 def test_blocks_and_devices(
     model: str,
     stepped: Callable[[str], xr.DataTree],

@@ -80,6 +80,7 @@ def test_forced_flow_feeds_on_itself(name: str, least: float) -> None:
     assert float(change.mean()) > 0.05
 
 
+@pytest.mark.slow
 def test_the_hedged_are_liquidated_by_the_buying_of_the_shorts() -> None:
     groups = result("hedged_squeeze")["groups"].to_dataset()
     caused, extra = groups["caused_liquidations"], groups["feedback_liquidations"]
@@ -117,6 +118,7 @@ def test_shards_close_what_a_leader_would_not() -> None:
         assert float(decision[f"{name}_difference_interval"].sel(bound="lower")) > 0
 
 
+@pytest.mark.slow
 def test_planned_risk_is_not_what_stands_behind_a_trade() -> None:
     """Planned is 1 percent; isolated it is a few, and a stop loses about what it says."""
     tree = result("practice_account", "isolated", "7d")

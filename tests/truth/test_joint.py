@@ -124,7 +124,7 @@ def corridor_truth(longs: float, shorts: float) -> tuple[float, float, float]:
 
 @pytest.mark.parametrize(
     ("steps", "paths"),
-    [RUNS[0], pytest.param(*RUNS[1], marks=pytest.mark.slow), RUNS[2]],
+    [*(pytest.param(*run, marks=pytest.mark.slow) for run in RUNS[:2]), RUNS[2]],
 )
 def test_two_accounts(tmp_path: Path, steps: int, paths: int) -> None:
     """Both, either and the first of two accounts, on the same side and on opposite sides."""

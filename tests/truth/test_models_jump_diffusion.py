@@ -148,7 +148,8 @@ def test_looks(name: str) -> None:
     check_standard_normal(binomial_scores(hits, truth, PATHS), [each.name for each in cases])
 
 
-@pytest.mark.parametrize("name", ["merton", pytest.param("kou", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["merton", "kou"])
 def test_bridges(tmp_path: Path, name: str) -> None:
     """An account an asset, continuously monitored: hits drawn, and survival weights."""
     cases = CASES[name]
