@@ -228,18 +228,9 @@ def weighted_passage(
         return (walked, jax.lax.scan(one_step, along, (levels, feet, normals, moves))[0]), None
 
     opening = jnp.broadcast_to(price[:, None], (price.shape[0], paths.shape[0]))
-    foot = model.footprint(start[0])
-    at_start = jnp.concatenate([_in_breach(panel, opening, schedule) for panel in panels])
-    broken = _Crossed(at_start, jnp.zeros((0, paths.shape[0]), opening.dtype))
-    planes = jnp.zeros((accounts.distance.shape[0], paths.shape[0]), opening.dtype)
-    along = _Along(
-        marks=opening,
-        looks=tuple(_look(panel, opening, model, schedule, draws=draws) for panel in panels),
-        accounts=_at_start(_by_account(broken, accounts), foot, mixture),
-        planes=_Estimate(jnp.ones_like(planes), planes),
-        depth=_depth(accounts, foot),
-        foot=foot,
-    )
+    looks = tuple(_look(panel, opening, model, schedule, draws=draws) for panel in panels)
+    broken = jnp.concatenate([_in_breach(panel, opening, schedule) for panel in panels])
+    along = _at_start(opening, looks, broken, model.footprint(start[0]), accounts, mixture)
     (_, along), _ = jax.lax.scan(through_block, (start, along), jnp.arange(schedule.blocks))
     return Weighted(
         liquidated=along.accounts.hit,
@@ -249,10 +240,26 @@ def weighted_passage(
     )
 
 
-def _at_start(broken: jax.Array, foot: Footprint, mixture: Mixture) -> _Estimate:
-    """Return the estimate after the look at t = 0; ``broken`` (accounts, paths) is 0 or 1."""
-    nothing = _Estimate(jnp.ones_like(broken), jnp.zeros_like(broken))
-    return nothing.after(broken, jnp.exp(-_log_density(mixture, foot)))
+def _at_start(
+    opening: jax.Array,
+    looks: tuple[_Look, ...],
+    broken: jax.Array,
+    foot: Footprint,
+    accounts: Accounts,
+    mixture: Mixture,
+) -> _Along:
+    """Return what is carried after the look at t = 0; ``broken`` (places, paths) is 0 or 1."""
+    nothing = jnp.zeros((accounts.distance.shape[0], opening.shape[1]), opening.dtype)
+    untouched = _Estimate(jnp.ones_like(nothing), nothing)
+    hit = _by_account(_Crossed(broken, nothing[:0]), accounts)
+    return _Along(
+        marks=opening,
+        looks=looks,
+        accounts=untouched.after(hit, jnp.exp(-_log_density(mixture, foot))),
+        planes=untouched,
+        depth=_depth(accounts, foot),
+        foot=foot,
+    )
 
 
 def _log_densities(mixture: Mixture, foot: Footprint) -> jax.Array:

@@ -9,6 +9,7 @@ gets the new estimate only where nothing speaks against it; the plain estimate i
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +40,14 @@ from stress.stats.confidence import shared
 from stress.stats.probability import normal_quantile
 from stress.types import Array, Floats, Integers
 
-__all__ = ["WeightedSource", "importance", "require_importance", "weigh", "weighted_source"]
+__all__ = [
+    "WeightedSource",
+    "importance",
+    "require_importance",
+    "weigh",
+    "weighted_blocks",
+    "weighted_source",
+]
 
 FIRST = 1 << 31
 """Number of the first weighted path: no plain path has it."""
@@ -142,6 +150,24 @@ def weighted_source(job: Job, plan: Design) -> WeightedSource:
 
 def weigh(job: Job, plan: Design, spread: Spread) -> Weighed:
     """Run the weighted paths of a design and return what they say of each watched account."""
+    weight = np.asarray(plan.mixture.weight, float)
+    shares = np.concatenate([weight.sum(axis=0), weight.sum(axis=1)])
+    count = np.bincount(plan.component, minlength=len(plan.words))
+    controls = controls_of(shares, len(plan.component))
+    measure = WeightedMeasure(len(plan.account), count, controls)
+    for block, component in weighted_blocks(job, plan, spread):
+        measure.update(block, component)
+    return measure.finish(job.request.confidence)
+
+
+def weighted_blocks(job: Job, plan: Design, spread: Spread) -> Iterator[tuple[Any, Integers]]:
+    """Run the weighted paths of a design.
+
+    Yields
+    ------
+    ``engine.weighted.Weighted`` of a block of paths, on the host, and the component of each path
+    that counts, in the order of the paths.
+    """
     seed = jnp.asarray(job.scenario.simulation.seed, jnp.uint32)
     models = Models(weighted_source(job, plan), spread)
     work = Work(
@@ -152,28 +178,22 @@ def weigh(job: Job, plan: Design, spread: Spread) -> Weighed:
         schedule=job.schedule,
     )
     (kernel,) = compiled(work)
-    weight = np.asarray(plan.mixture.weight, float)
-    paths = len(plan.component)
-    controls = controls_of(np.concatenate([weight.sum(axis=0), weight.sum(axis=1)]), paths)
-    count = np.bincount(plan.component, minlength=len(plan.words))
-    measure = WeightedMeasure(len(plan.account), count, controls)
 
-    def absorb(started: list[Any], first: int, kept: int) -> None:
+    def parts(started: list[Any], first: int, kept: int) -> Iterator[tuple[Any, Integers]]:
         for outcome, own in zip(started, spread.counts(kept), strict=True):
-            measure.update(on_host(outcome), plan.component[first : first + own])
+            yield on_host(outcome), plan.component[first : first + own]
             first += own
 
+    # one block is simulated while the one before it is read
     waiting: tuple[list[Any], int, int] | None = None
-    for numbers, kept in path_blocks(paths, spread.width):
-        first = int(numbers[0])
+    for numbers, kept in path_blocks(len(plan.component), spread.width):
         own = numbers + np.uint32(FIRST)
         started = kernel(models.block(own), own)
         if waiting is not None:
-            absorb(*waiting)
-        waiting = (started, first, kept)
+            yield from parts(*waiting)
+        waiting = (started, int(numbers[0]), kept)
     if waiting is not None:
-        absorb(*waiting)
-    return measure.finish(job.request.confidence)
+        yield from parts(*waiting)
 
 
 def _findings(job: Job, measured: Measured, plan: Design, weighed: Weighed) -> Findings:

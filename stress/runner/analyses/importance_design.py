@@ -15,7 +15,7 @@ from stress.sampling.design_points import DesignPoints, Terminal, design_points
 from stress.sampling.mixture import Components, best_shares, cover, dealt, served
 from stress.types import Array, Floats, Integers
 
-__all__ = ["Design", "design"]
+__all__ = ["Design", "design", "mixture_of"]
 
 MOST_DRIFTS = 256
 """Drifts of a mixture: beyond, they are chosen to serve all accounts."""
@@ -91,11 +91,8 @@ def design(job: Job) -> Design:
     shares = best_shares(points.of(solved), tilts.scenes, drift, cost, kind)
     components, component = dealt(shares, job.scenario.simulation.paths, _FEWEST_PATHS)
     seen = served(points, tilts.scenes, components)
-    dtype = np.dtype(job.schedule.precision)
     watched = len(account)
     nearest = _nearest(row, likely, watched)
-    of_kernel = (components.drift, components.cost, components.weight(tilt_count))
-    mixture = Mixture(*(jnp.asarray(each, dtype) for each in of_kernel))
     return Design(
         account=account,
         points=points,
@@ -106,9 +103,15 @@ def design(job: Job) -> Design:
         second=_summed(row, seen.second, watched),
         nearest=nearest,
         kernel_accounts=_kernel_accounts(job, pools, owner, account, points, nearest, tilts),
-        mixture=mixture,
+        mixture=mixture_of(components, tilt_count, np.dtype(job.schedule.precision)),
         tilts=tilts,
     )
+
+
+def mixture_of(components: Components, tilts: int, dtype: Any) -> Mixture:
+    """Return components as the kernel has them, with the shares of so many tilts."""
+    of_kernel = (components.drift, components.cost, components.weight(tilts))
+    return Mixture(*(jnp.asarray(each, dtype) for each in of_kernel))
 
 
 def _summed(row: Integers, values: Floats, rows: int) -> Floats:
@@ -182,29 +185,22 @@ def _kernel_accounts(
     tilts: Tilts,
 ) -> Accounts:
     """Return the accounts as the kernel has them: by the places of their pools in the panels."""
-    world, dtype = job.main.world, np.dtype(job.schedule.precision)
-    sizes = np.array([panel.pools for panel in world.panels])
-    has_slots = np.array([panel.asset.shape[0] > 0 for panel in world.panels])
-    left_out = np.cumsum(np.where(has_slots, 0, sizes))
-    place = np.asarray(world.order)[pools]
-    place = place - left_out[np.searchsorted(np.cumsum(sizes), place, side="right")]
     row = np.searchsorted(account, owner)
+    place, places = _places(job, pools)
+    only, of_place, drawn = np.zeros(0, np.int32), np.zeros(0, np.int32), np.zeros(0, bool)
+    several = np.bincount(row, minlength=len(account)) > 1
+    if several.any():
+        of_place, drawn = np.full(places, len(account), np.int32), np.zeros(places, bool)
+        of_place[place] = row
+        drawn[place] = several[row]
+    else:
+        only = np.zeros(len(account), np.int32)
+        only[row] = place
     known = (nearest >= 0) & tilts.planes
     direction, distance = np.zeros((len(account), points.z.shape[1])), np.full(len(account), np.inf)
     direction[known] = points.direction[nearest[known]]
     distance[known] = points.distance[nearest[known]]
-    several = np.bincount(row, minlength=len(account)) > 1
-    if several.any():
-        places = int(sizes[has_slots].sum())
-        of_place = np.full(places, len(account), np.int32)
-        of_place[place] = row
-        drawn = np.zeros(places, bool)
-        drawn[place] = several[row]
-        only = np.zeros(0, np.int32)
-    else:
-        only = np.zeros(len(account), np.int32)
-        only[row] = place
-        of_place, drawn = np.zeros(0, np.int32), np.zeros(0, bool)
+    dtype = np.dtype(job.schedule.precision)
     return Accounts(
         pool=jnp.asarray(only),
         owner=jnp.asarray(of_place),
@@ -212,6 +208,20 @@ def _kernel_accounts(
         direction=jnp.asarray(direction, dtype),
         distance=jnp.asarray(distance, dtype),
     )
+
+
+def _places(job: Job, pools: Integers) -> tuple[Integers, int]:
+    """Return where pools are among those of the panels that have positions, and how many these are.
+
+    The kernel leaves out panels without slots.
+    """
+    world = job.main.world
+    sizes = np.array([panel.pools for panel in world.panels])
+    has_slots = np.array([panel.asset.shape[0] > 0 for panel in world.panels])
+    left_out = np.cumsum(np.where(has_slots, 0, sizes))
+    place = np.asarray(world.order)[pools]
+    place = place - left_out[np.searchsorted(np.cumsum(sizes), place, side="right")]
+    return place, int(sizes[has_slots].sum())
 
 
 def _words(
