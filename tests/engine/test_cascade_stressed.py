@@ -42,7 +42,7 @@ def stressed(venue: PlainVenue, seed: int) -> PlainVenue:
     return replace(venue, halted=frozenset(halted), liquidity=depth)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["late", pytest.param("prompt", marks=pytest.mark.slow)])
 def test_kernel_equals_twin(name: str) -> None:
     """With the watch that a halt lets go stale; and something happens in the step after it."""
     case, variants = CASES[name]
@@ -64,6 +64,7 @@ def test_kernel_equals_twin(name: str) -> None:
     assert (late > 0) == (name == "late")
 
 
+@pytest.mark.slow
 def test_a_market_that_is_not_stressed() -> None:
     """Depth of one and no halts give the digits of a kernel that is told nothing."""
     case, variants = CASES["prompt"]

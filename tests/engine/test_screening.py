@@ -132,7 +132,8 @@ def test_step_is_the_same_with_and_without(
     assert quiet > 0
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_bridge_is_the_same_with_and_without(tmp_path: Path, precision: Precision) -> None:
     """What is drawn is the same; a weight may lack crossings less likely than rounding."""
     rounding = 1e-13 if precision == "float64" else 1e-6

@@ -107,6 +107,7 @@ def test_step_of_any_book(
     check_step(prepared(folder, accounts, seed=seed), plain_pools(accounts))
 
 
+@pytest.mark.slow
 def test_panels_of_every_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A larger book is dealt to panels by width, pools without positions and wide ones too."""
     monkeypatch.setattr(deal, "_SMALL", 0)

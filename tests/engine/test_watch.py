@@ -445,6 +445,7 @@ ROOMS = {"none": (0.0, 0.0), "as shipped": rounds._ROOM, "all": (10.0, 3.0)}
 MONEY = ("closed", "overshoot", "drawn", "uncovered", "socialised", "deleveraged", "over_closed")
 
 
+@pytest.mark.slow
 def test_screened_or_not_is_the_same() -> None:
     """Judging every pool at every look, or few of them in boxes tight or wide: the same fates."""
     choices = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -58,20 +58,21 @@ def stepped(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], xr.Data
     return passage
 
 
-def often(*chosen: str, among: Sequence[str] = MODELS) -> list[Any]:
+def often(*chosen: str) -> list[Any]:
     """Return models as parameters: the chosen ones every time, all of them in the full study."""
     return [
-        pytest.param(model, marks=() if model in chosen else pytest.mark.slow) for model in among
+        pytest.param(model, marks=() if model in chosen else pytest.mark.slow) for model in MODELS
     ]
 
 
 class TestEveryModel:
-    # one that mixes, one that jumps, one that draws rows
-    @pytest.mark.parametrize("model", often("garch", "jump-diffusion", "historical"))
+    # one that jumps, one that draws rows
+    @pytest.mark.parametrize("model", often("jump-diffusion", "historical"))
     def test_first_passage(self, model: str, stepped: Callable[[str], xr.DataTree]) -> None:
         check(stepped(model), model)
 
-    @pytest.mark.parametrize("model", often("jump-diffusion"))
+    @pytest.mark.slow
+    @pytest.mark.parametrize("model", MODELS)
     def test_cascade(self, model: str, tmp_path: Path) -> None:
         tree = run(tmp_path, model, **CASCADE)
         check(tree, model)
@@ -95,13 +96,8 @@ def test_blocks_and_devices(
     xr.testing.assert_identical(again, stepped(model)["detail"].to_dataset())
 
 
-@pytest.mark.parametrize(
-    "model",
-    often(
-        "jump-diffusion",
-        among=[model for model in MODELS if model not in ("given", "gbm")],
-    ),
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [model for model in MODELS if model not in ("given", "gbm")])
 def test_bridge(model: str, stepped: Callable[[str], xr.DataTree], tmp_path: Path) -> None:
     """Watched between the steps too: nobody is liquidated less."""
     bridges = run(tmp_path, model, "bridge")

@@ -99,6 +99,7 @@ def test_cross_margin_liquidates_fewer_baskets_and_loses_more() -> None:
         assert found[loss] > found[f"isolated_{loss}"] > 0
 
 
+@pytest.mark.slow
 def test_an_empty_fund_is_paid_for_by_the_winners() -> None:
     found = book("fund_exhaustion")
     assert found["fund_exhaustion_probability"] > 0.2

@@ -30,6 +30,8 @@ from .problems import FLAT, YEAR, Lognormal
 
 Floats = NDArray[np.float64]
 
+pytestmark = pytest.mark.slow
+
 SEEDS = range(1_000, 1_200)
 PATHS, STEPS, DAYS = 2_000, 4, 7
 PRICE, SIZE, VOLATILITY, CORRELATION = 100.0, 10.0, 0.8, 0.8

@@ -181,6 +181,7 @@ class TestBridge:
         for run in bridged:
             assert np.all(run.estimate("bankruptcy_probability")[0] == 0.0)
 
+    @pytest.mark.slow
     def test_one_step(self, tmp_path: Path) -> None:
         """One step of a week is as unbiased as eight, here in float64."""
         run = simulate(
