@@ -25,6 +25,7 @@ def prepared(folder: Path, accounts: dict[str, Account], horizon: str = "240h") 
     return prepare(write_book(folder, accounts, changes))
 
 
+@pytest.mark.slow
 def test_frequencies(tmp_path: Path) -> None:
     """Given a path's nodes a pool is hit with probability one minus its weight, and called alike.
 

@@ -165,7 +165,9 @@ def followed(job: Job, call: int) -> Outcome:
     return jax.tree.map(np.asarray, found.of(len(job.main.pools.cash)))
 
 
-@pytest.mark.parametrize("jumped", [False, True], ids=["variance", "jump"])
+@pytest.mark.parametrize(
+    "jumped", [pytest.param(False, marks=pytest.mark.slow), True], ids=["variance", "jump"]
+)
 def test_truth(tmp_path: Path, jumped: bool) -> None:
     """The continuous first-passage probability, whatever the steps: by closed form or quadrature.
 

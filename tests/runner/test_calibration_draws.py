@@ -320,9 +320,8 @@ class TestHistory:
         np.testing.assert_allclose(drawn.high[1:] / drawn.close[1:], 1.5)
         assert (np.diff(drawn.timestamps) == np.timedelta64(1, "D")).all()
 
-    @pytest.mark.parametrize(
-        "model", ["bootstrap", pytest.param("filtered-historical", marks=pytest.mark.slow)]
-    )
+    @pytest.mark.slow
+    @pytest.mark.parametrize("model", ["bootstrap", "filtered-historical"])
     def test_a_model_of_rows_reuses_the_kernel(self, model: str, tmp_path: Path) -> None:
         history_file(tmp_path)
         table = {"market__bootstrap": {"block": 3.0}} if model == "bootstrap" else {}

@@ -113,7 +113,7 @@ def often(*chosen: str) -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("name", often("passage", "cascade"))
+@pytest.mark.parametrize("name", often("passage"))
 def test_few_devices_and_eight(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole result: measures, per-path tables, the path that is replayed, drawn parameters."""
     written, draws, few = RUNS[name]

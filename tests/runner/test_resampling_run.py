@@ -93,6 +93,7 @@ class TestInfluence:
         assert "Rows of the history that matter" in page
         assert "Much hangs on" in page
 
+    @pytest.mark.slow
     def test_filtered_rows_have_one_too(self, tmp_path: Path) -> None:
         tree = run(written(tmp_path, "filtered-historical", paths=256))
         data = rows_of(tree)

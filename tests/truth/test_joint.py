@@ -175,6 +175,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> xr.DataTree:
     return stress.run(scenario)
 
 
+@pytest.mark.slow
 class TestOneAsset:
     """Accounts that watch the same price."""
 

@@ -361,7 +361,8 @@ def check_passage(
     check_standard_normal(np.array(counted), names)
 
 
-@pytest.mark.parametrize("paths", [20_000, pytest.param(PATHS, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("paths", [20_000, PATHS])
 class TestPassage:
     def test_regimes(self, tmp_path: Path, paths: int) -> None:
         """Four bars of two steps, two regimes."""

@@ -139,7 +139,7 @@ def below_at_a_look(model: JumpDiffusion, cases: Sequence[Case], seed: int) -> F
     return hits / PATHS
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["merton", pytest.param("kou", marks=pytest.mark.slow)])
 def test_looks(name: str) -> None:
     """Twelve assets a law, seven days in four steps, looked at at each step."""
     cases = CASES[name]

@@ -131,9 +131,8 @@ PASSAGES = (
 )
 
 
-@pytest.mark.parametrize(
-    "paths", [20_000, pytest.param(PATHS, marks=pytest.mark.slow)], ids="{:,}".format
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("paths", [20_000, PATHS], ids="{:,}".format)
 def test_first_passage_within_one_bar(tmp_path: Path, paths: int) -> None:
     """A week that is one bar, in three steps: the closed form averaged over W; bridges exact."""
     found, hits, truth = [], [], []
