@@ -50,6 +50,7 @@ def test_liquidations_that_differ_are_found() -> None:
         plain.same_but_for_rounding(job, marks, right, late)
 
 
+@pytest.mark.slow
 def test_a_row_comes_from_a_process_of_its_own() -> None:
     row = measured("draws", name="draw", size=SMALL)
     assert row.normals == 3 * 24 * 64

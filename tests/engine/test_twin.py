@@ -119,6 +119,7 @@ def test_panels_of_every_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     check_step(job, plain_pools(accounts))
 
 
+@pytest.mark.slow
 def test_pairs_in_several_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However few pairs are evaluated at once, all that must be are."""
     monkeypatch.setattr(survivors, "_BUDGET", 1)
