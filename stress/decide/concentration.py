@@ -19,7 +19,7 @@ from stress.decide.cascades import Cascades, share_of
 from stress.decide.changed import traded
 from stress.decide.exhaustion import Appeal, Family, largest_value
 from stress.decide.fund import EXHAUSTED
-from stress.decide.scale import open_interest
+from stress.decide.scale import MOST_ASSETS, open_interest
 from stress.decide.task import Task
 from stress.types import Array, Floats
 
@@ -101,6 +101,7 @@ def concentration_answers(task: Task) -> list[Answer]:
     kept = task.budget.left - share_of(task, "concentration")
     held = open_interest(task.book, task.setting.price).max(axis=0)
     order = [int(asset) for asset in np.argsort(-held, kind="stable") if held[asset] > 0]
+    order = order[:MOST_ASSETS]
     sides = {asset: Side.larger(task.book, task.setting.price, asset) for asset in order}
     shared = [asset for asset in order if sides[asset].least_share > 0]
     answers = []

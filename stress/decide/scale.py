@@ -21,9 +21,16 @@ from stress.decide.fund import EXHAUSTED
 from stress.decide.task import Task
 from stress.types import Floats
 
-__all__ = ["book_scale_answers", "open_interest", "open_interest_answers"]
+__all__ = ["MOST_ASSETS", "book_scale_answers", "open_interest", "open_interest_answers"]
+
+MOST_ASSETS = 10
+"""Assets that are asked about, those with the largest open interest: of two hundred none would get
+the time to be answered."""
 
 _LOWEST, _HIGHEST = 2.0**-10, 2.0**10
+
+_MOST_OF_ASSET = 64.0
+"""Multiple of the open interest of one asset beyond which nobody asks."""
 """Multiples of the present size between which a limit is looked for."""
 
 
@@ -54,7 +61,7 @@ def book_scale_answers(task: Task) -> list[Answer]:
 
 
 def open_interest_answers(task: Task) -> list[Answer]:
-    """Return the largest open interest of each asset, the assets with the most of it first."""
+    """Return the largest open interest of the assets with the most of it, those first."""
     alpha = task.appetite.fund_exhaustion_probability
     if alpha is None:
         return []
@@ -62,7 +69,7 @@ def open_interest_answers(task: Task) -> list[Answer]:
     # what the other questions are to find left
     kept = task.budget.left - share_of(task, "open-interest")
     held = open_interest(task.book, task.setting.price).max(axis=0)
-    order = [asset for asset in np.argsort(-held, kind="stable") if held[asset] > 0]
+    order = [asset for asset in np.argsort(-held, kind="stable") if held[asset] > 0][:MOST_ASSETS]
     answers = []
     for place, asset in enumerate(order):
         task.say(f"open-interest: {task.setting.assets[asset]}")
@@ -79,7 +86,10 @@ def _of_asset(
     book, price, cascades = task.book, task.setting.price, Cascades.of(task)
     of_asset = book.position_asset == asset
     family = Family(
-        lambda factor: traded(book, price, np.where(of_asset, factor, 1.0)), 1.0, _LOWEST, _HIGHEST
+        lambda factor: traded(book, price, np.where(of_asset, factor, 1.0)),
+        1.0,
+        _LOWEST,
+        _MOST_OF_ASSET,
     )
     blank = Answer(
         question="open-interest",
