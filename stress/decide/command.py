@@ -85,11 +85,13 @@ def limits_command(
         try:
             tree = solve_limits(scenario, budget=budget, device=device, quiet=quiet)
         except KeyboardInterrupt:
-            raise Interrupted(
-                f"{scenario.name} was interrupted before its limits were found; nothing was "
-                "written, run it again"
-            ) from None
+            raise _interrupted(scenario, "nothing was written") from None
+        stopped = bool(tree.attrs["interrupted_at"])
+        if stopped and not tree["limit_values"].sizes["answer"]:
+            raise _interrupted(scenario, "nothing was written")
         summary = _write(tree, scenario, folder.path)
+        if stopped:
+            raise _interrupted(scenario, f"what was found is in {folder.path}")
     if not quiet:
         for notice in tree.attrs["notices"].splitlines():
             print(f"warning: {notice}", file=sys.stderr)
@@ -100,6 +102,12 @@ def limits_command(
         print(_table(summary))
         print(f"  report: {report}")
     return int(summary["exit_code"])
+
+
+def _interrupted(scenario: Scenario, kept: str) -> Interrupted:
+    return Interrupted(
+        f"{scenario.name} was interrupted before all its limits were found; {kept}, run it again"
+    )
 
 
 def solve_limits(

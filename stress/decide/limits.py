@@ -45,11 +45,14 @@ class Answers:
         For the accounts above the appetite.
     notices
         Sentences: which questions were not asked, and why.
+    interrupted_at
+        The question at which Ctrl-C or SIGTERM ended the search; empty where none did.
     """
 
     limits: tuple[Answer, ...]
     remedies: tuple[Remedy, ...]
     notices: tuple[str, ...]
+    interrupted_at: str = ""
 
 
 def appetite_of(scenario: Scenario) -> Appetite:
@@ -80,18 +83,27 @@ def appetite_of(scenario: Scenario) -> Appetite:
 
 
 def answer_all(task: Task) -> Answers:
-    """Ask every question that the appetite states a risk for."""
-    asked = [question for question in task.appetite.solve if _stated(task.appetite, question)]
+    """Ask every question that the appetite states a risk for.
+
+    An interruption ends the search; what was answered before it stays.
+    """
+    asked = [question for question in (*_ASK, "remedies") if question in task.appetite.solve]
     found: list[Answer] = []
-    for question, ask in _ASK.items():
-        if question in asked:
-            task.say(f"{question} ...")
-            found += ask(task)
     helped: tuple[Remedy, ...] = ()
-    if "remedies" in asked:
-        task.say("remedies ...")
-        helped = tuple(remedies(task))
-    return Answers(tuple(found), helped, _not_asked(task.appetite))
+    notices = _not_asked(task.appetite)
+    for question in asked:
+        if not _stated(task.appetite, question):
+            continue
+        task.say(f"{question} ...")
+        try:
+            if question == "remedies":
+                helped = tuple(remedies(task))
+            else:
+                found += _ASK[question](task)
+        except KeyboardInterrupt:
+            said = f'interrupted at "{question}": it and what comes after it are not answered'
+            return Answers(tuple(found), helped, (*notices, said), question)
+    return Answers(tuple(found), helped, notices)
 
 
 def _stated(appetite: Appetite, question: Question) -> bool:

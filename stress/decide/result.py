@@ -89,6 +89,7 @@ def label_answers(task: Task, answers: Answers, seconds: float) -> xr.DataTree:
         "device_kind": device.device_kind,
         "duration_seconds": seconds,
         "notices": "\n".join(answers.notices),
+        "interrupted_at": answers.interrupted_at,
     }
     findings: list[Findings] = [{"limit_values": _limits(answers.limits)}]
     if answers.remedies:

@@ -200,3 +200,31 @@ def test_an_appetite_without_a_risk(file: Path, capsys: pytest.CaptureFixture[st
 def test_a_budget_is_minutes(file: Path, minutes: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(file, "--budget", minutes) == 2
     assert "--budget" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_was_found_before_an_interruption_is_kept(
+    file: Path,
+    answering: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answered: bool,
+) -> None:
+    def interrupted(task: Task) -> list[Answer]:
+        raise KeyboardInterrupt
+
+    answering(LEVERAGE)
+    question = "fund" if answered else "leverage"
+    monkeypatch.setitem(limits._ASK, question, interrupted)
+    file.write_text(file.read_text() + "fund_exhaustion_probability = 0.01\n")
+    assert run(file) == 75
+    folder = file.parent / "out"
+    said = capsys.readouterr().err
+    if answered:
+        assert f"what was found is in {folder}" in said
+        tree = stress.open_result(folder)
+        assert tree["limit_values"]["limit"].values.tolist() == [8.0]
+        assert 'interrupted at "fund"' in tree.attrs["notices"]
+    else:
+        assert "nothing was written" in said
+        assert not folder.exists()
