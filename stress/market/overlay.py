@@ -9,14 +9,15 @@ overlay, and outside of it the returns are the model's to the last digit.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from stress.market import Inside, ModelSource, PriceModel, inside, knows_extremes
+from stress.market import Inside, ModelSource
 from stress.market.gbm import matrix_product, symmetric_root
+from stress.market.wrapped import Along, Wrapped
 from stress.pytree import register_part
 from stress.types import Floats, Integers, Precision
 
@@ -61,59 +62,30 @@ class Laid(NamedTuple):
     twist: jax.Array
 
 
-class _Along(NamedTuple):
-    """``own``: the model's state; ``step`` (paths,): number of the last step, the same for all."""
-
-    own: Any
-    step: jax.Array
-
-
 @register_part
 @dataclass(frozen=True)
-class Overlaid:
+class Overlaid(Wrapped):
     """A price model under overlays.
 
     Attributes
     ----------
-    model
-        The model.
     laid
         The overlays.
     """
 
-    model: PriceModel
     laid: Laid
 
-    @property
-    def assets(self) -> int:
-        """Number of assets."""
-        return self.model.assets
-
-    @property
-    def covariance_root(self) -> jax.Array:
-        """(assets, assets) that of the model: a step's own is what ``inside`` returns."""
-        return self.model.covariance_root
-
-    @property
-    def has_extremes(self) -> bool:
-        """Whether the model knows how far prices went inside a step."""
-        return knows_extremes(self.model)
-
-    def init(self, paths: jax.Array) -> _Along:
-        """Return the state at time 0."""
-        return _Along(self.model.init(paths), jnp.zeros(paths.shape, jnp.int32))
-
-    def step(self, state: _Along, normals: jax.Array, keys: jax.Array) -> tuple[_Along, jax.Array]:
+    def step(self, state: Along, normals: jax.Array, keys: jax.Array) -> tuple[Along, jax.Array]:
         """Return the next state and the (assets, paths) log return of one step."""
         own, log_return = self.model.step(state.own, normals, keys)
-        after = _Along(own, state.step + 1)
+        after = Along(own, state.step + 1)
         around = log_return - self.laid.mean[:, None]
         moved = self._row(self.laid.move, after)[:, None]
         return after, log_return + self._twisted(after, around) + moved
 
-    def inside(self, state: _Along) -> Inside:
+    def inside(self, state: Along) -> Inside:
         """Return what the step was like inside: the model's root and jump through the map."""
-        root, jump = inside(self.model, state.own)
+        root, jump = super().inside(state)
         columns = root.reshape(root.shape[0], -1)
         root = root + self._twisted(state, columns).reshape(root.shape)
         jump = jump + self._twisted(state, jump)
@@ -122,32 +94,32 @@ class Overlaid:
             jump = jnp.broadcast_to(jump + self._jump(state), (self.assets, *state.step.shape))
         return Inside(root, jump)
 
-    def extremes(self, state: _Along) -> tuple[jax.Array, jax.Array]:
+    def extremes(self, state: Along) -> tuple[jax.Array, jax.Array]:
         """Return the logs of the step's low and high relative to the price at its end.
 
         They are the model's, as far away as volatility is multiplied, seen from behind the jump.
         """
-        low, high = self.model.extremes(state.own)  # type: ignore[attr-defined]
+        low, high = super().extremes(state)
         jump = self._jump(state)
         if self.laid.twists.shape[0]:
             wider = 1 + jnp.diagonal(self._row(self.laid.twists, state, self.laid.twist))[:, None]
             low, high = low * wider, high * wider
         return jnp.minimum(low - jump, 0), jnp.maximum(high - jump, 0)
 
-    def _jump(self, state: _Along) -> jax.Array:
+    def _jump(self, state: Along) -> jax.Array:
         """Return (assets, 1) what the overlays add to the log return at the end of the step."""
         if not self.laid.jump.shape[0]:
             return jnp.zeros((self.assets, 1), self.laid.move.dtype)
         return self._row(self.laid.jump, state)[:, None]
 
-    def _twisted(self, state: _Along, returns: jax.Array) -> jax.Array:
+    def _twisted(self, state: Along, returns: jax.Array) -> jax.Array:
         """Return what the step's map adds to (assets, columns) returns around their mean."""
         if not self.laid.twists.shape[0]:
             return jnp.zeros_like(returns)
         twist = self._row(self.laid.twists, state, self.laid.twist)
         return matrix_product(twist, returns)
 
-    def _row(self, table: jax.Array, state: _Along, index: jax.Array | None = None) -> jax.Array:
+    def _row(self, table: jax.Array, state: Along, index: jax.Array | None = None) -> jax.Array:
         """Return a table's row of the step that ended here; beyond the horizon the last."""
         place = jnp.minimum(state.step[0], self.laid.move.shape[0]) - 1
         return table[place if index is None else index[place]]
