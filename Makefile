@@ -31,11 +31,11 @@ bench: .venv-bench/installed
 
 # the lock file holds one version and its hashes for every Python from 3.11 on
 lock:
-	@uv pip compile --universal --python-version 3.11 --extra calibrate --extra zarr --group dev \
+	@uv pip compile --universal --python-version 3.11 --extra calibrate --extra zarr --extra cluster --extra exchanges --group dev \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet \
 		pyproject.toml --output-file requirements.lock
 	@uv pip compile --universal --python-version 3.11 --group bench --constraint requirements.lock \
-		--extra calibrate --extra zarr --group dev \
+		--extra calibrate --extra zarr --extra cluster --extra exchanges --group dev \
 		--generate-hashes --no-emit-index-url --custom-compile-command "make lock" --quiet \
 		pyproject.toml --output-file requirements-bench.lock
 
