@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from stress.data.tables import Table, read_table, suggestion
+from stress.data.tables import LARGEST_NUMBER, SMALLEST_NUMBER, Table, read_table, suggestion
 from stress.data.timestamps import Times, parse_timestamps
 from stress.errors import InputError, ending
 from stress.types import Floats, Integers
@@ -162,7 +162,7 @@ def read_prices(path: str | PathLike[str]) -> PriceHistory:
 def _closes(table: Table, labels: Sequence[str]) -> Floats:
     cells = table.cells("close")
     closes = np.array([_number(cell) for cell in cells])
-    wrong = np.flatnonzero(~(np.isfinite(closes) & (closes > 0)))
+    wrong = np.flatnonzero(~((closes >= SMALLEST_NUMBER) & (closes <= LARGEST_NUMBER)))
     if wrong.size:
         row = int(wrong[0])
         found = "an empty cell" if cells[row] in (None, "") else cells[row]

@@ -17,13 +17,36 @@ from typing import Any
 
 import numpy as np
 
+from stress.data.files import content_of
 from stress.errors import InputError, MissingInputError, closest, ending
 from stress.types import Floats, Integers
 
-__all__ = ["Table", "as_list", "as_strings", "read_table", "suggestion"]
+__all__ = [
+    "LARGEST_NUMBER",
+    "LONGEST_LABEL",
+    "SMALLEST_NUMBER",
+    "Table",
+    "as_list",
+    "as_strings",
+    "read_table",
+    "suggestion",
+]
 
 _HEAD = 1 << 14
 """Bytes of a file in which its header is looked for first."""
+
+_MOST_BYTES = 1 << 33
+"""Of a table, which is read into memory: a hundred million positions."""
+
+LARGEST_NUMBER = 1e18
+SMALLEST_NUMBER = 1e-30
+"""Sizes of a number that is not 0: products of two, and quotients, are finite."""
+
+LONGEST_LABEL = 200
+"""Characters of an account's or a group's name: it has to fit a table."""
+
+_SHOWN = 40
+"""Characters of a refused cell that a message shows."""
 
 _LISTED = 8
 """How many known names a message lists: more do not fit one readable line."""
@@ -89,6 +112,11 @@ class Table:
 
     def strings(self, column: str, default: str | None = None) -> Any:
         """Return the same as ``text`` as a ``pyarrow.StringArray``, (rows,)."""
+        found = self._strings(column, default)
+        self._check_labels(column, found)
+        return found
+
+    def _strings(self, column: str, default: str | None) -> Any:
         import pyarrow.compute
 
         if default is not None and column not in self.stored:
@@ -131,20 +159,24 @@ class Table:
         return np.from_dlpack(found).astype(np.int64)
 
     def numbers(self, column: str, *, optional: bool = False) -> Floats:
-        """Return a column as float64, shape (rows,), every number finite.
+        """Return a column as float64, shape (rows,), every number finite and of a size that exists.
 
         With ``optional`` an empty cell, or a column that is absent, reads as NaN. A cell that says
         NaN is refused all the same: it is a failed computation more often than an empty cell.
         """
         if optional and column not in self.stored:
             return np.full(self.rows, nan)
-        plain = _plain_numbers(self.stored[column], optional)
-        if plain is not None:
-            return plain
-        cells = enumerate(self.cells(column))
-        return np.array(
-            [self._number(row, column, cell, optional) for row, cell in cells], dtype=np.float64
-        )
+        values = _plain_numbers(self.stored[column], optional)
+        if values is None:
+            cells = enumerate(self.cells(column))
+            values = np.array(
+                [self._number(row, column, cell, optional) for row, cell in cells], dtype=np.float64
+            )
+        size = np.abs(values)
+        beyond = (size > LARGEST_NUMBER) | ((size < SMALLEST_NUMBER) & (size > 0))
+        rule = f"must be 0, or from {SMALLEST_NUMBER:g} to {LARGEST_NUMBER:g} with either sign"
+        self.check(column, ~beyond, values, rule, "give USD, or units of the asset")
+        return values
 
     def check(self, column: str, good: Any, values: Floats, rule: str, remedy: str) -> None:
         """Refuse the first row where ``good`` (boolean, (rows,)) is false.
@@ -155,6 +187,22 @@ class Table:
         if wrong.size:
             row = int(wrong[0])
             raise self.error(row, column, f"{rule}, got {float(values[row]):g}", remedy)
+
+    def _check_labels(self, column: str, found: Any) -> None:
+        """Refuse a label that a terminal would obey, or that no page has room for."""
+        import pyarrow.compute
+
+        plain = pyarrow.compute.utf8_is_printable(found)
+        if not pyarrow.compute.all(plain).as_py():
+            row = plain.to_pylist().index(False)
+            rule = f"must be printable on one line, got {found[row].as_py()[:_SHOWN]!r}"
+            raise self.error(row, column, rule, "remove line breaks, control and invisible marks")
+        length = pyarrow.compute.utf8_length(found)
+        longest = pyarrow.compute.max(length).as_py()
+        if longest > LONGEST_LABEL:
+            row = length.to_pylist().index(longest)
+            rule = f"must have at most {LONGEST_LABEL} characters, got {longest:,}"
+            raise self.error(row, column, rule, f"shorten the {column}")
 
     def _label(self, row: int, column: str, cell: Any, default: str | None) -> str:
         if _is_empty(cell):
@@ -200,7 +248,7 @@ def _is_empty(cell: Any) -> bool:
 
 def _shown(cell: Any) -> str:
     text = str(cell)
-    return f'"{text[:40]}..."' if len(text) > 40 else f'"{text}"'
+    return f'"{text[:_SHOWN]}..."' if len(text) > _SHOWN else f'"{text}"'
 
 
 def as_list(strings: Any) -> list[str]:
@@ -297,7 +345,7 @@ def read_table(
 
 def _content(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return content_of(file, _MOST_BYTES)
     except FileNotFoundError:
         remedy = "check the path, which is relative to the file that names it"
         raise MissingInputError("the file does not exist", file=file, remedy=remedy) from None
@@ -363,7 +411,11 @@ def _open_csv(file: Path, content: bytes) -> tuple[list[str], _Cells]:
             ),
         )
     except pyarrow.ArrowException as error:
-        raise InputError(f"is not a CSV: {error}", file=file, remedy="save it again") from None
+        # a row as long as a block, a megabyte: a quote that is never closed, or an absurd cell
+        endless = "straddling" in str(error)
+        rule = "a row is longer than a megabyte" if endless else f"is not a CSV: {error}"
+        remedy = "close the quotes and shorten the cells" if endless else "save it again"
+        raise InputError(rule, file=file, remedy=remedy) from None
     if ragged:
         raise _ragged_row(file, content, ragged[0])
 

@@ -8,6 +8,7 @@ losses of all accounts are kept, as ``measure.tail`` keeps each account's own ta
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from heapq import heappush, heapreplace
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ import numpy as np
 from stress.book.book import Book
 from stress.book.pools import Pools
 from stress.measure.block import AccountBlock, Rows
+from stress.measure.kept import Arrays
 from stress.measure.moments import Estimate, Moments
 from stress.measure.sparse import account_slices
 from stress.measure.world import Findings, Grouping, Request
@@ -102,6 +104,10 @@ class Steps(NamedTuple):
     step: Integers
 
 
+_NO_STEPS = Steps(np.zeros(0, np.int64), np.zeros(0, np.int64))
+_LOWEST = (-np.inf, -np.inf)
+
+
 class WorstPaths:
     """The paths with the largest total losses so far, and the part of each row in them.
 
@@ -120,6 +126,9 @@ class WorstPaths:
         self._heap: list[tuple[float, int, int]] = []
         self._parts = np.zeros((keep, rows))
         self._steps: list[Steps | None] = [None] * keep
+        self._seen = 0
+        # what parts that were merged have left out ranks below this (total loss, - number)
+        self._left_out = _LOWEST
 
     def update(self, total: Floats, first: int, part_of: Rows, steps: Array | None = None) -> None:
         """Add a block of paths.
@@ -136,6 +145,7 @@ class WorstPaths:
             (pools, paths) first steps of liquidation, -1 where there is none.
         """
         slots, columns = self._places(total, first + np.arange(len(total)))
+        self._seen += len(total)
         if not len(slots):
             return
         for some in account_slices(self._parts.shape[1]):
@@ -163,11 +173,51 @@ class WorstPaths:
             taken[slot] = int(column)
         return np.array(list(taken), int), np.array(list(taken.values()), int)
 
-    def merge(self, other: WorstPaths, first: int) -> None:
-        """Add the worst of later paths, whose numbers there began at 0 and here begin at first."""
+    def arrays(self) -> Arrays:
+        """Return what is kept: liquidated pools and their steps of one path after the other."""
+        total, number, slot = self._columns()
+        steps = [self._steps[place] or _NO_STEPS for place in slot]
+        return {
+            "total": total,
+            "number": number,
+            "parts": self._parts[slot],
+            "lengths": np.array([len(of.pool) for of in steps], np.int64),
+            "pool": np.concatenate([_NO_STEPS.pool, *(of.pool for of in steps)]),
+            "step": np.concatenate([_NO_STEPS.step, *(of.step for of in steps)]),
+            "seen": np.asarray(self._seen),
+        }
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Take back what ``arrays`` returned."""
+        slots, columns = self._places(arrays["total"], arrays["number"])
+        self._parts[slots] = arrays["parts"][columns]
+        ends = np.cumsum(arrays["lengths"])
+        pools, steps = (np.split(arrays[name], ends[:-1]) for name in ("pool", "step"))
+        for slot, column in zip(slots, columns, strict=True):
+            self._steps[slot] = Steps(pools[column], steps[column])
+        self._seen = arrays["seen"].item()
+
+    def merge(
+        self,
+        other: WorstPaths,
+        first: int,
+        of_groups: Callable[[Floats], Floats] | None = None,
+    ) -> None:
+        """Add the worst of later paths, whose numbers there began at 0 and here begin at first.
+
+        Parameters
+        ----------
+        of_groups
+            Makes (groups, paths) of (accounts, paths) parts, where only the other has accounts.
+        """
         total, number, slot = other._columns()
         slots, columns = self._places(total, number + first)
-        self._parts[slots] = other._parts[slot[columns]]
+        parts = other._parts[slot[columns]]
+        self._parts[slots] = parts if of_groups is None else of_groups(parts.T).T
+        self._seen += other._seen
+        if other._seen > other.keep:
+            least, number_of_least, _ = other._heap[0]
+            self._left_out = max(self._left_out, (least, number_of_least - first))
         for mine, column in zip(slots, columns, strict=True):
             self._steps[mine] = other._steps[slot[column]]
 
@@ -180,10 +230,17 @@ class WorstPaths:
         """Return (paths,) numbers and total losses, (paths, rows) parts and the steps.
 
         The worst path first.
+
+        Raises
+        ------
+        ArithmeticError
+            If a part that was merged has left out what is among the worst of all.
         """
         total, number, slot = self._columns()
+        if self._heap and self._left_out > self._heap[0][:2]:
+            raise ArithmeticError("a part of the paths kept too few of its worst")
         order = worst_first(total, number)
-        steps = [self._steps[place] or Steps(*np.zeros((2, 0), int)) for place in slot[order]]
+        steps = [self._steps[place] or _NO_STEPS for place in slot[order]]
         return number[order], total[order], self._parts[slot[order]], steps
 
 
@@ -200,12 +257,17 @@ class AttributionMeasure:
         Most losses that are kept; more are kept by group.
     """
 
+    KEPT = ("worst", "parts")
+
     def __init__(self, grouping: Grouping, request: Request, cells: int = _CELLS) -> None:
         self.grouping, self.request = grouping, request
         accounts = len(grouping.member)
-        keep = tail_size(request.paths, min(request.levels), request.confidence)
-        self.by_account = accounts * keep <= cells
-        self.worst = WorstPaths(accounts if self.by_account else grouping.groups, keep)
+        level = min(request.levels)
+        # whatever a part keeps besides: a longer run keeps no fewer, so parts know no less
+        least = tail_size(request.paths, level, request.confidence)
+        self.by_account = accounts * least <= cells
+        rows = accounts if self.by_account else grouping.groups
+        self.worst = WorstPaths(rows, request.keep(level))
         self.parts = Moments.init(len(PARTS))
 
     def update(
@@ -250,7 +312,8 @@ class AttributionMeasure:
 
     def merge(self, other: AttributionMeasure) -> None:
         """Add what was measured on later paths."""
-        self.worst.merge(other.worst, self.parts.count)
+        by_group = other.by_account and not self.by_account
+        self.worst.merge(other.worst, self.parts.count, self.grouping.sum if by_group else None)
         self.parts.merge(other.parts)
 
     def finish(self) -> Findings:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stress.measure.kept import Arrays
 from stress.measure.moments import Estimate
 from stress.measure.pathwise import tail_over_paths
 from stress.measure.world import Findings, WorldMeasure
@@ -72,6 +73,15 @@ class CalibrationMeasure:
         self._draws.append(
             _Draw(hit, dict(zip(_BOOK, (*map(np.asarray, numbers), at_risk.value), strict=True)))
         )
+
+    def newest(self) -> Arrays:
+        """Return the numbers of the draw that was added last."""
+        draw = self._draws[-1]
+        return {"accounts": draw.accounts, **draw.book}
+
+    def restore(self, draw: Arrays) -> None:
+        """Add a draw that ``newest`` returned."""
+        self._draws.append(_Draw(draw["accounts"], {name: draw[name] for name in _BOOK}))
 
     def finish(self, main: Findings) -> Findings:
         """Return the calibration intervals and those of both errors together.

@@ -28,6 +28,8 @@ class CascadeMeasure:
         Levels and confidence.
     """
 
+    KEPT = ("without", "change", "multiplier", "path_table")
+
     def __init__(self, grouping: Grouping, request: Request) -> None:
         accounts = len(grouping.member)
         self.grouping, self.request = grouping, request
@@ -93,6 +95,8 @@ class CausedLiquidations:
     groups
         Number of groups.
     """
+
+    KEPT = ("caused", "all", "market")
 
     def __init__(self, pool_group: Integers, groups: int) -> None:
         self.pool_group, self.groups = pool_group, groups

@@ -26,6 +26,8 @@ class CourseMeasure:
         Nodes that the kernel takes together; the first block begins at the start itself.
     """
 
+    KEPT = ("moments", "sample")
+
     def __init__(self, steps: int, block: int) -> None:
         blocks = -(-(steps + 1) // block)
         ends = np.minimum(np.arange(1, blocks + 1) * block - 1, steps)

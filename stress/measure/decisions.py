@@ -27,6 +27,8 @@ class DecisionMeasure:
         Whether both rules were simulated without impact too, which a cascade loss needs.
     """
 
+    KEPT = ("each", "difference")
+
     def __init__(self, grouping: Grouping, *, with_cascade: bool) -> None:
         self.grouping = grouping
         self.means = (*_MEANS, _CASCADE) if with_cascade else _MEANS

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from stress.measure.block import AccountBlock
+from stress.measure.kept import Arrays
 from stress.measure.world import Findings
 from stress.types import Array, Floats
 
@@ -36,6 +39,14 @@ class DetailMeasure:
         ):
             self._parts.setdefault(name, []).append(numbers.T)
 
+    def arrays(self) -> Arrays:
+        """Return the arrays, path first."""
+        return {name: np.concatenate(parts) for name, parts in self._parts.items()}
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Take back what ``arrays`` returned."""
+        self._parts = {name: [array] for name, array in arrays.items()}
+
     def merge(self, other: DetailMeasure) -> None:
         """Add the outcomes of later paths."""
         for name, parts in other._parts.items():
@@ -43,4 +54,4 @@ class DetailMeasure:
 
     def finish(self) -> Findings:
         """Return the arrays, path first."""
-        return {"detail": {name: np.concatenate(parts) for name, parts in self._parts.items()}}
+        return {"detail": {**self.arrays()}}

@@ -18,6 +18,8 @@ class ClosesMeasure:
         The accounts of the world.
     """
 
+    KEPT = ("account", "book")
+
     def __init__(self, grouping: Grouping) -> None:
         self.exists = grouping.exists
         self.account = Moments.init(len(grouping.member))

@@ -30,6 +30,8 @@ class FanMeasure:
         Number of times.
     """
 
+    KEPT = ("counts", "paths")
+
     def __init__(self, grouping: Grouping, times: int) -> None:
         self.grouping = grouping
         self._binned = _Bins()

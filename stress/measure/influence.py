@@ -100,11 +100,15 @@ class InfluenceMeasure:
         The accounts of the world.
     rows
         Of the history.
+    first
+        Number of the first path that comes.
     """
 
-    def __init__(self, grouping: Grouping, rows: DataRows) -> None:
+    KEPT = ("paths", "used", "whole", "using", "hits", "hits_using")
+
+    def __init__(self, grouping: Grouping, rows: DataRows, first: int = 0) -> None:
         units, accounts = len(rows.labels), len(grouping.member)
-        self.grouping, self.rows = grouping, rows
+        self.grouping, self.rows, self.first = grouping, rows, first
         self.paths = 0
         self.used = np.zeros(units)
         self.whole = np.zeros((2, len(_BOOK)))
@@ -114,7 +118,8 @@ class InfluenceMeasure:
 
     def update(self, block: AccountBlock) -> None:
         """Add the next block of paths: they come in the order of their numbers."""
-        numbers = np.arange(self.paths, self.paths + block.paths, dtype=np.uint32)
+        next_one = self.first + self.paths
+        numbers = np.arange(next_one, next_one + block.paths, dtype=np.uint32)
         unit, path = self._uses(numbers)
         exists, units = self.grouping.exists, len(self.used)
         self.paths += block.paths

@@ -32,12 +32,21 @@ class LawMeasure:
         Levels, confidence and the number of paths to come.
     """
 
+    KEPT = ("moments", "difference", "multiplier", "tail")
+
     def __init__(self, laws: int, grouping: Grouping, request: Request) -> None:
         self.grouping, self.request = grouping, request
         self.moments = {name: Moments.init(laws) for name in (*_PROBABILITIES, *_MEANS)}
         self.difference = {name: Moments.init() for name in self.moments}
         self.multiplier = RatioOfSums(laws)
-        self.tail = UpperTail(laws, request.paths, request.levels, request.confidence, "float64")
+        self.tail = UpperTail(
+            laws,
+            request.paths,
+            request.levels,
+            request.confidence,
+            "float64",
+            keep=request.keep(min(request.levels)),
+        )
 
     def update(self, laws: Sequence[AccountBlock], without: AccountBlock) -> None:
         """Add one block of paths under every law, and without impact."""

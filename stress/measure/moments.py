@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -37,6 +38,8 @@ class Moments:
     Blocks are merged in the order of their paths by the pairwise update of Chan, Golub and LeVeque
     (1979), so that the digits do not depend on how blocks are chunked.
     """
+
+    KEPT: ClassVar = ("count", "mean", "squares")
 
     count: int
     mean: Floats

@@ -18,6 +18,8 @@ class PairedMeasure:
         Groups of the accounts that exist in both worlds.
     """
 
+    KEPT = ("account", "group", "book", "any")
+
     def __init__(self, grouping: Grouping) -> None:
         self.grouping = grouping
         self.account = Moments.init(len(grouping.member))

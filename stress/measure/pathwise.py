@@ -27,6 +27,8 @@ class PathTable:
         Of the columns.
     """
 
+    KEPT = ("_parts",)
+
     def __init__(self, *names: str) -> None:
         self._parts: dict[str, list[Array]] = {name: [] for name in names}
 
@@ -58,6 +60,8 @@ class Sample:
     dtype
         Floating point type of what is kept.
     """
+
+    KEPT = ("_parts",)
 
     def __init__(self, rows: int, dtype: Precision) -> None:
         self.rows, self.dtype = rows, dtype

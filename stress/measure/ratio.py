@@ -26,6 +26,8 @@ class RatioOfSums:
         Of the numbers of one path.
     """
 
+    KEPT = ("_numerator", "_denominator", "_sum")
+
     def __init__(self, *shape: int) -> None:
         # the variance of the sum stands in for the covariance
         self._numerator, self._denominator, self._sum = (Moments.init(*shape) for _ in range(3))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy.special import stdtrit
 
+from stress.measure.kept import Arrays
 from stress.measure.moments import Estimate
 from stress.measure.sparse import Sparse
 from stress.measure.world import Findings, Request
 from stress.stats.confidence import design_effect, independent
-from stress.stats.tail import expected_shortfall, tail_size
+from stress.stats.tail import expected_shortfall
 from stress.types import Array, Floats, Integers
 
 __all__ = ["EffectiveRisk"]
@@ -57,8 +60,7 @@ class EffectiveRisk:
         self.confidence = request.confidence
         # where paths have a design effect fewer of them may need more of their largest
         plain = design_effect(request.confidence) == 1
-        most = tail_size(request.paths, _LEVEL, request.confidence)
-        self.keep = most if plain else request.paths
+        self.keep = request.keep(_LEVEL) if plain else request.paths
         self.count = np.zeros(positions, np.int64)
         self.mean, self.squares = np.zeros(positions), np.zeros(positions)
         self._dtype = request.precision
@@ -66,6 +68,8 @@ class EffectiveRisk:
         self._held, self._kept = 0, 0
         # what cannot be among the largest any more
         self._floor = np.full(positions, -np.inf, request.precision)
+        # nothing larger was left out by the parts that were merged
+        self._left_out = np.full(positions, -np.inf, request.precision)
 
     def update(self, loser: Array, loss: Floats) -> None:
         """Add one block of paths.
@@ -95,8 +99,26 @@ class EffectiveRisk:
     def merge(self, other: EffectiveRisk) -> None:
         """Add what was measured on later paths."""
         self._add(other.count, other.mean, other.squares)
-        for position, risk in other._parts:
-            self._append(position, risk)
+        self._append(*other._cut())
+        self._left_out = np.maximum(self._left_out, other._floor)
+
+    def arrays(self) -> Arrays:
+        """Return moments, the largest risks, and what everything left out does not exceed."""
+        position, risk = self._cut()
+        return {
+            "count": self.count,
+            "mean": self.mean,
+            "squares": self.squares,
+            "position": position,
+            "risk": risk,
+            "floor": self._floor,
+        }
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Take back what ``arrays`` returned."""
+        self.count, self.mean, self.squares = (arrays[n] for n in ("count", "mean", "squares"))
+        self._append(arrays["position"], arrays["risk"])
+        self._floor = arrays["floor"]
 
     def _add(self, count: Integers, mean: Floats, squares: Floats) -> None:
         """Merge moments as ``measure.moments`` does, position by position."""
@@ -160,6 +182,8 @@ class EffectiveRisk:
             some = np.flatnonzero(self.count == count)
             places = start[some][:, None] + np.arange(min(count, self.keep))
             tails = risk[places].astype(np.float64)
+            if (self._left_out[some] > tails[:, -1]).any():
+                raise ArithmeticError("a part of the paths kept too few of its largest losses")
             value[some], interval[some] = expected_shortfall(
                 tails, int(count), _LEVEL, self.confidence
             )

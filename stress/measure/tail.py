@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
+from stress.measure.kept import Arrays
 from stress.measure.moments import Estimate
 from stress.measure.sparse import account_slices
 from stress.stats.tail import expected_shortfall, tail_size, value_at_risk
@@ -33,18 +36,28 @@ class UpperTail:
         What will be asked for.
     dtype
         Floating point type of the numbers kept; that of the run.
+    keep
+        How many; as many as the levels need of so many paths by default.
     """
 
     def __init__(
-        self, rows: int, trials: int, levels: tuple[float, ...], confidence: float, dtype: str
+        self,
+        rows: int,
+        trials: int,
+        levels: tuple[float, ...],
+        confidence: float,
+        dtype: str,
+        keep: int | None = None,
     ) -> None:
         self.trials, self.levels, self.confidence = trials, levels, confidence
-        self.keep = tail_size(trials, min(levels), confidence)
+        self.keep = tail_size(trials, min(levels), confidence) if keep is None else keep
         room = max(self.keep // 2 + 1, _ROOM)
         # the rest of a row is -inf, which changes none of its largest
         self._buffer = np.full((rows, self.keep + room), -np.inf, dtype)
         self._filled = np.zeros(rows, np.int32)
         self._floor = np.full(rows, -np.inf, dtype)
+        # nothing larger was left out by the parts that were merged
+        self._left_out = np.full(rows, -np.inf, dtype)
 
     def update(self, numbers: Floats, first: int = 0) -> None:
         """Add (some rows, paths) numbers of consecutive rows from ``first`` on."""
@@ -68,9 +81,22 @@ class UpperTail:
         self._buffer[first + row, filled[row] + rank] = numbers.reshape(-1)[place]
         filled += count.astype(filled.dtype)
 
+    def arrays(self) -> Arrays:
+        """Return what is kept, and what is at least as large as everything left out."""
+        self._cut(np.flatnonzero(self._filled > self.keep))
+        width = int(self._filled.max(initial=0))
+        return {"largest": self._buffer[:, :width], "floor": self._floor}
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Take back what ``arrays`` returned."""
+        self.update(arrays["largest"])
+        self._floor = arrays["floor"]
+
     def merge(self, other: UpperTail) -> None:
         """Add what another tail of the same run has kept."""
-        self.update(other._buffer)
+        kept = other.arrays()
+        self.update(kept["largest"])
+        self._left_out = np.maximum(self._left_out, kept["floor"])
 
     def _cut(self, rows: Array) -> None:
         """Cut some rows back to their largest."""
@@ -87,6 +113,11 @@ class UpperTail:
         """Return value at risk and expected shortfall, (rows, levels) with (rows, levels, 2).
 
         NaN where no number came.
+
+        Raises
+        ------
+        ArithmeticError
+            If a part that was merged has left out what is among the largest of all.
         """
         rows, levels = len(self._buffer), len(self.levels)
         at_risk, shortfall = (
@@ -96,6 +127,8 @@ class UpperTail:
         for some in account_slices(rows if self._filled.any() else 0):
             ascending = np.sort(self._buffer[some].astype(np.float64), axis=1)
             descending = ascending[:, : -self.keep - 1 : -1]
+            if (self._left_out[some] > descending[:, -1]).any():
+                raise ArithmeticError("a part of the paths kept too few of its largest losses")
             for number, level in enumerate(self.levels):
                 asked = (descending, self.trials, level, self.confidence)
                 at_risk.value[some, number], at_risk.interval[some, number] = value_at_risk(*asked)

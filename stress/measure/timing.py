@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from stress.measure.kept import Arrays
 from stress.measure.moments import Estimate
 from stress.measure.sparse import account_slices
 from stress.stats.probability import wilson
 from stress.stats.timing import time_quantiles
-from stress.types import Integers
+from stress.types import Array, Integers
 
 __all__ = ["LiquidationTimes", "TimeGrid"]
 
@@ -77,6 +79,16 @@ class LiquidationTimes:
         cell = account * self.counts.shape[1] + self._place[step]
         distinct, count = np.unique(cell, return_counts=True)
         self.counts.reshape(-1)[distinct] += count.astype(self.counts.dtype)
+
+    def arrays(self) -> Arrays:
+        """Return the counters that are not 0 and where they stand: most are."""
+        cell = np.flatnonzero(self.counts)
+        # a book with more counters has a coarser grid: the places fit 32 bits
+        return {"cell": cell.astype(np.uint32), "count": self.counts.reshape(-1)[cell]}
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Take back what ``arrays`` returned."""
+        self.counts.reshape(-1)[arrays["cell"]] = arrays["count"]
 
     def merge(self, other: LiquidationTimes) -> None:
         """Add the counts of other paths."""

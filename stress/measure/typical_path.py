@@ -89,6 +89,8 @@ class EventMeasure:
         As in ``happened``.
     """
 
+    KEPT = ("_parts",)
+
     def __init__(self, events: tuple[Event, ...], notional: Floats, exists: Array) -> None:
         self.events, self.notional, self.exists = events, notional, exists
         self._parts: list[Array] = []

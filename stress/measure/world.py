@@ -6,12 +6,14 @@ assembling a result only labels them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
 from stress.measure.block import AccountBlock
+from stress.measure.kept import merge
 from stress.measure.moments import Estimate, Moments, mean_and_squares
 from stress.measure.pathwise import (
     PathTable,
@@ -23,6 +25,7 @@ from stress.measure.pathwise import (
 from stress.measure.sparse import Sparse, account_slices, sums_of_columns
 from stress.measure.tail import UpperTail
 from stress.measure.timing import LiquidationTimes, TimeGrid
+from stress.stats.tail import tail_size
 from stress.types import Array, Floats, Integers, Precision
 
 __all__ = ["Findings", "Grouping", "Request", "WorldMeasure"]
@@ -53,6 +56,9 @@ _WITH_FEEDBACK = (
 SHARES = (0.01, 0.05, 0.10, 0.25, 0.50)
 """Shares of accounts whose joint liquidation is given a probability."""
 
+_SURE = 1 - 1e-15
+"""Confidence that a part of the paths keeps what the whole run needs of it."""
+
 _CELLS = 1 << 22
 """Most counters of groups, times and paths held at a time."""
 
@@ -61,8 +67,20 @@ _CELLS = 1 << 22
 class Request:
     """What a run asks of its measures.
 
-    ``levels``, ``quantiles`` and ``confidence`` as in the scenario, the number of ``paths`` to
-    come, the time ``grid`` and the ``precision`` of what is stored.
+    Attributes
+    ----------
+    levels, quantiles, confidence
+        As in the scenario.
+    paths
+        The number of paths to come.
+    grid
+        Times at which liquidations are counted.
+    precision
+        Of what is stored.
+    tails
+        What becomes of the largest numbers: those of a whole ``"run"``, of a ``"part"`` that is
+        merged into a run of any length, or ``"all"`` of such a part, which need not resemble the
+        others.
     """
 
     levels: tuple[float, ...]
@@ -71,6 +89,34 @@ class Request:
     paths: int
     grid: TimeGrid
     precision: Precision
+    tails: Literal["run", "part", "all"] = "run"
+
+    def part(self, paths: int, *, alike: bool) -> Request:
+        """Return what is asked of a part of the paths.
+
+        Parameters
+        ----------
+        paths
+            How many it has; not more than the run.
+        alike
+            Whether parts differ by chance only.
+        """
+        return replace(self, paths=paths, tails="part" if alike else "all")
+
+    def keep(self, level: float) -> int:
+        """Return how many of the largest numbers are kept for estimates at a level.
+
+        A part of n paths keeps k such that more than k of a run's largest fall into it with a
+        probability below 1e-15: of the K largest of T >= n paths their number is hypergeometric,
+        K / T is largest for T = n, and the binomial law has the longer tail (Hoeffding 1963,
+        theorem 4). Whoever merges parts sees it if that happens.
+        """
+        own = tail_size(self.paths, level, self.confidence)
+        if self.tails == "run":
+            return own
+        if self.tails == "all":
+            return self.paths
+        return tail_size(self.paths, 1 - own / self.paths, _SURE)
 
 
 class Grouping:
@@ -144,6 +190,19 @@ class WorldMeasure:
         Whether the cascade is the engine: what only it can have is measured.
     """
 
+    KEPT = (
+        "by_account",
+        "by_group",
+        "book",
+        "closed_by_asset",
+        "joint",
+        "tail",
+        "times",
+        "path_table",
+        "overshoot",
+        "overshoots",
+    )
+
     def __init__(
         self, grouping: Grouping, assets: int, request: Request, *, feedback: bool = False
     ) -> None:
@@ -163,7 +222,12 @@ class WorldMeasure:
         self.closed_by_asset = Moments.init(assets)
         self.joint = np.zeros((groups, groups))
         self.tail = UpperTail(
-            accounts, request.paths, request.levels, request.confidence, request.precision
+            accounts,
+            request.paths,
+            request.levels,
+            request.confidence,
+            request.precision,
+            keep=request.keep(min(request.levels)),
         )
         self.times = LiquidationTimes(accounts, request.grid)
         self._shown = request.grid.places(request.grid.shown)
@@ -264,21 +328,8 @@ class WorldMeasure:
 
     def merge(self, other: WorldMeasure) -> None:
         """Add what was measured on later paths."""
-        for mine, theirs in (
-            (self.by_account, other.by_account),
-            (self.by_group, other.by_group),
-            (self.book, other.book),
-        ):
-            for name, moments in mine.items():
-                moments.merge(theirs[name])
-        self.closed_by_asset.merge(other.closed_by_asset)
         self.joint += other.joint
-        self.tail.merge(other.tail)
-        self.times.merge(other.times)
-        self.path_table.merge(other.path_table)
-        if self.feedback:
-            self.overshoot.merge(other.overshoot)
-            self.overshoots.merge(other.overshoots)
+        merge(self, other, besides=("joint",))
 
     def finish(self) -> Findings:
         """Return all estimates, by result group and variable name."""

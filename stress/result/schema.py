@@ -26,6 +26,7 @@ DIMENSIONS = (
     "component",
     "step",
     "account",
+    "account_byte",
     "position",
     "asset",
     "other_asset",
@@ -723,6 +724,15 @@ _CURVES = {
     ),
 }
 
+_LIQUIDATIONS = {
+    "liquidated": Variable(
+        ("path", "account_byte"),
+        "1",
+        "which accounts of the main world are liquidated on the path, a bit each: account i is bit "
+        "7 - i % 8 of byte i // 8, as numpy.packbits packs them",
+    ),
+}
+
 _DETAIL = {
     "equity_end": Variable(
         ("path", "account"), "USD", "equity of the account's pools at the end, without reserve"
@@ -1144,6 +1154,7 @@ GROUPS: dict[str, dict[str, Variable]] = {
     "diagnostics": _DIAGNOSTICS,
     "sensitivities": _SENSITIVITIES,
     "curves": _CURVES,
+    "liquidations": _LIQUIDATIONS,
     "detail": _DETAIL,
 }
 """Group name -> variable name -> specification."""

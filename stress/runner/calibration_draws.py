@@ -29,6 +29,7 @@ from stress.market.filtered_historical import FilteredHistorical
 from stress.market.jump_diffusion import JumpDiffusion
 from stress.measure.calibration import CalibrationMeasure
 from stress.runner.drive import Driver, drive, driver_over
+from stress.runner.keeper import Keeper
 from stress.runner.market import market_source
 from stress.runner.measured import nothing_measured
 from stress.runner.prepare import Job, build_market, market_clock
@@ -130,14 +131,26 @@ def _calibration(market: Market) -> Calibration:
     return calibration
 
 
-def calibration_error(job: Job, driver: Driver, drawn: Sequence[ModelSource]) -> CalibrationMeasure:
-    """Run every drawn market with the kernels of the main run and return what was measured."""
+def calibration_error(
+    job: Job, driver: Driver, drawn: Sequence[ModelSource], keeper: Keeper
+) -> CalibrationMeasure:
+    """Run every drawn market with the kernels of the main run and return what was measured.
+
+    Parameters
+    ----------
+    keeper
+        Has the draws that were run before, and is given each that is.
+    """
     measure = CalibrationMeasure(job.request.confidence)
-    paths = job.scenario.simulation.paths
-    for market in drawn:
+    for number, market in enumerate(drawn):
+        part = f"draw-{number}-{job.scenario.simulation.paths}"
+        if keeper.has(part):
+            measure.restore(keeper.get(part))
+            continue
         measured = nothing_measured(job)
-        drive(_driver(job, driver, market), measured, paths, Silent())
+        drive(job, _driver(job, driver, market), measured, Silent())
         measure.update(measured.worlds[job.main_mode])
+        keeper.put(part, measure.newest())
     return measure
 
 

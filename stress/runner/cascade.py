@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -71,16 +72,16 @@ class CascadeDriver:
         outcomes = {mode: kernel(model, numbers, 0) for mode, kernel in self._kernels.items()}
         return outcomes, self._fan.start(numbers) if self._fan else []
 
-    def absorb(self, measured: Measured, started: Any, count: int) -> None:
-        """Fold the first ``count`` paths into the measures, device by device."""
+    def absorb(self, measures: Sequence[Measured], started: Any, count: int) -> None:
+        """Fold the first ``count`` paths in: each device's into the next of the measures."""
         outcomes, drawn = started
+        counts = [own for own in self.spread.counts(count) if own]
         steps = []
-        for device, own in enumerate(self.spread.counts(count)):
-            if own:
-                block = {mode: on_host(each[device]) for mode, each in outcomes.items()}
-                steps.append(self._absorb_block(measured, block, own))
+        for device, (measured, own) in enumerate(zip(measures, counts, strict=True)):
+            block = {mode: on_host(each[device]) for mode, each in outcomes.items()}
+            steps.append(self._absorb_block(measured, block, own))
         if drawn and self._fan is not None:
-            self._fan.absorb(measured.fan, drawn, steps)
+            self._fan.absorb([measured.fan for measured in measures], drawn, steps)
 
     def _absorb_block(self, measured: Measured, outcomes: dict[Mode, Any], count: int) -> Array:
         """Fold in one device's block; return when pools were liquidated without forced flow."""
@@ -139,6 +140,8 @@ class CascadeDriver:
             measured.influence.update(own)
         if measured.events is not None:
             measured.events.update(own)
+        if measured.liquidations is not None:
+            measured.liquidations.update(own)
         if measured.attribution is not None:
             fees = self._fees(blocks, outcome, count)
             calm = (blocks["calm"], fees["calm"]) if "calm" in blocks else None

@@ -17,6 +17,7 @@ from stress.types import Precision
 
 __all__ = [
     "choose_devices",
+    "cores",
     "device_memory",
     "info_command",
     "require_precision",
@@ -65,10 +66,11 @@ def use_all_cores() -> None:
         return
     with contextlib.suppress(RuntimeError):
         # refused once JAX has started
-        jax.config.update("jax_num_cpu_devices", max(_cores(), 2))
+        jax.config.update("jax_num_cpu_devices", max(cores(), 2))
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

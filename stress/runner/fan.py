@@ -5,6 +5,7 @@ It looks at every pool at many times, so it keeps to some accounts and some path
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -83,11 +84,15 @@ class Fan:
             started += self.kernel(self.plan.work.models.block(some), some)
         return started
 
-    def absorb(self, measure: FanMeasure, started: list[Any], steps: list[Array]) -> None:
-        """Fold what was begun into the measure.
+    def absorb(
+        self, measures: Sequence[FanMeasure], started: list[Any], steps: list[Array]
+    ) -> None:
+        """Fold what was begun into the measures.
 
         Parameters
         ----------
+        measures
+            One for each of the ``steps``.
         started
             As ``start`` returned it for consecutive paths.
         steps
@@ -97,10 +102,13 @@ class Fan:
         # the world's order is rounded up: what is behind its pools stands for nobody
         pools = len(self.plan.pools)
         ratios = np.concatenate([on_host(each)[:, :pools] for each in started], axis=2)
-        when = np.concatenate([each[self.plan.pools] for each in steps], axis=1)
-        count = min(when.shape[1], ratios.shape[2])
-        gone = _liquidated_by(when[:, :count], self.plan.schedule)
-        measure.update(np.where(gone, np.inf, ratios[:, :, :count]), self.plan.first)
+        first = 0
+        for measure, when in zip(measures, steps, strict=True):
+            drawn = ratios[:, :, first : first + when.shape[1]]
+            first += when.shape[1]
+            if drawn.shape[2]:
+                gone = _liquidated_by(when[self.plan.pools, : drawn.shape[2]], self.plan.schedule)
+                measure.update(np.where(gone, np.inf, drawn), self.plan.first)
 
 
 def fan_accounts_of(world: WorldJob) -> Integers:

@@ -14,8 +14,8 @@ from stress.types import Array, Integers
 __all__ = ["influence_measure"]
 
 
-def influence_measure(job: Job) -> InfluenceMeasure | None:
-    """Return the measure of the main world; None where no rows are drawn."""
+def influence_measure(job: Job, first: int = 0) -> InfluenceMeasure | None:
+    """Return the measure of the paths from ``first`` on; None where no rows are drawn."""
     source = resampling_of(job.market)
     draw = source.draw if source else None
     if source is None or draw is None:
@@ -28,4 +28,4 @@ def influence_measure(job: Job) -> InfluenceMeasure | None:
         return np.asarray(drawn_rows(draw, seed, numbers, bars=bars, bar_steps=bar_steps))
 
     rows = DataRows.build(drawn, source.rows.ends, len(job.book.accounts))
-    return InfluenceMeasure(job.main.grouping, rows)
+    return InfluenceMeasure(job.main.grouping, rows, first)

@@ -20,8 +20,10 @@ from stress.runner.analyses import Analysed
 from stress.runner.assumptions import other_law
 from stress.runner.cascade import REPLAYED
 from stress.runner.measured import Measured
+from stress.runner.precision import precision_notices, precision_of, precision_words
 from stress.runner.prepare import Job
 from stress.runner.provenance import provenance
+from stress.stats.confidence import design_effect
 from stress.types import Array, Mode
 
 __all__ = ["label"]
@@ -96,6 +98,8 @@ def _of_the_main_world(job: Job, measured: Measured) -> list[Findings]:
         findings.append(measured.influence.finish(request.confidence))
     if measured.detail is not None:
         findings.append(measured.detail.finish())
+    if measured.liquidations is not None:
+        findings.append(measured.liquidations.finish())
     return findings
 
 
@@ -274,15 +278,20 @@ def _few_draws(measured: Measured) -> tuple[str, ...]:
 
 def _attributes(job: Job, measured: Measured, main: Findings) -> dict[str, str | int | float]:
     scenario, grid = job.scenario, job.request.grid
-    pathwise = len(job.book.accounts) * scenario.simulation.paths * job.schedule.steps
+    precision = precision_of(scenario.simulation.max_relative_error, main["book"])
+    known = provenance(
+        scenario,
+        accounts=len(job.book.accounts),
+        assets=len(job.setting.assets),
+        steps=job.schedule.steps,
+        step_days=grid.step_days,
+    )
+    pathwise = len(job.book.accounts) * measured.simulated_paths * job.schedule.steps
     return {
-        **provenance(
-            scenario,
-            accounts=len(job.book.accounts),
-            assets=len(job.setting.assets),
-            steps=job.schedule.steps,
-            step_days=grid.step_days,
-        ),
+        **known,
+        "assumptions": "\n".join((str(known["assumptions"]), *precision_words(precision))),
+        **({"max_relative_error": precision.threshold} if precision else {}),
+        "design_effect": design_effect(job.request.confidence),
         "platform": measured.platform,
         "device_kind": measured.device_kind,
         "compile_seconds": measured.compile_seconds,
@@ -296,5 +305,12 @@ def _attributes(job: Job, measured: Measured, main: Findings) -> dict[str, str |
             pathwise * len(job.worlds) / max(measured.run_seconds, 1e-9)
         ),
         "calibration_draws": measured.calibration.draws if measured.calibration else 0,
-        "notices": "\n".join((*job.notices, *_ran_out(main), *_few_draws(measured))),
+        "notices": "\n".join(
+            (
+                *job.notices,
+                *_ran_out(main),
+                *_few_draws(measured),
+                *precision_notices(precision, scenario.simulation.paths),
+            )
+        ),
     }

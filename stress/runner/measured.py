@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 from stress.measure.attribution import AttributionMeasure
 from stress.measure.block import AccountBlock
@@ -14,11 +15,14 @@ from stress.measure.detail import DetailMeasure
 from stress.measure.extremes import ClosesMeasure
 from stress.measure.fan import FanMeasure
 from stress.measure.influence import InfluenceMeasure
+from stress.measure.kept import merge
 from stress.measure.laws import LawMeasure
+from stress.measure.liquidations import LiquidationBits
 from stress.measure.paired import PairedMeasure
 from stress.measure.risk import EffectiveRisk
 from stress.measure.typical_path import EventMeasure
 from stress.measure.world import Findings, Grouping, WorldMeasure
+from stress.runner.driven import can_be_driven
 from stress.runner.fan import fan_grouping
 from stress.runner.influence import influence_measure
 from stress.runner.prepare import Job
@@ -33,9 +37,27 @@ class Measured:
     """The measures of a run; those that it does not ask for are None or empty.
 
     ``replay`` is the path number ``replayed_path`` step by step. ``run_seconds`` is without
-    compilation; ``platform`` and ``device_kind`` are as JAX names them, of each of the
-    ``devices``.
+    compilation, for ``simulated_paths``: the others were there. ``platform`` and ``device_kind``
+    are as JAX names them, of each of the ``devices``.
     """
+
+    KEPT: ClassVar = (
+        "worlds",
+        "paired",
+        "fan",
+        "detail",
+        "cascade",
+        "risk",
+        "caused",
+        "laws",
+        "decisions",
+        "course",
+        "influence",
+        "closes",
+        "attribution",
+        "events",
+        "liquidations",
+    )
 
     worlds: dict[Mode, WorldMeasure]
     paired: PairedMeasure | None
@@ -51,6 +73,7 @@ class Measured:
     closes: ClosesMeasure | None = None
     attribution: AttributionMeasure | None = None
     events: EventMeasure | None = None
+    liquidations: LiquidationBits | None = None
     calibration: CalibrationMeasure | None = None
     replay: Findings = field(default_factory=dict)
     replayed_path: int = -1
@@ -60,6 +83,7 @@ class Measured:
     devices: int = 1
     compile_seconds: float = 0.0
     run_seconds: float = 0.0
+    simulated_paths: int = 0
     calibration_seconds: float = 0.0
 
     def compare(self, job: Job, blocks: dict[Mode, AccountBlock]) -> None:
@@ -67,9 +91,23 @@ class Measured:
         if self.paired is not None:
             self.paired.update(blocks[job.alias["cross"]], blocks[job.alias["isolated"]])
 
+    def merge(self, part: Measured) -> None:
+        """Add what was measured on the next paths."""
+        merge(self, part)
 
-def nothing_measured(job: Job) -> Measured:
-    """Return the measures of a job before its first path."""
+
+def nothing_measured(job: Job, part: range | None = None) -> Measured:
+    """Return the measures of a job before its first path.
+
+    Parameters
+    ----------
+    part
+        Path numbers, where the measures are of these paths only and will be merged into others.
+    """
+    if part is not None:
+        # simulated paths differ by their random numbers only; others may stand in any order
+        request = job.request.part(len(part), alike=can_be_driven(job.market))
+        job = replace(job, request=request)
     assets = len(job.setting.assets)
     paired = None
     if {"cross", "isolated"} <= set(job.alias):
@@ -97,14 +135,15 @@ def nothing_measured(job: Job) -> Measured:
             )
             if "calm" in world.cascade.variants:
                 measured.cascade[mode] = CascadeMeasure(world.grouping, job.request)
-    _add_main(measured, job)
+    _add_main(measured, job, part.start if part else 0)
     return measured
 
 
-def _add_main(measured: Measured, job: Job) -> None:
+def _add_main(measured: Measured, job: Job, first: int) -> None:
     """Add what is measured of the main world only."""
     main = job.main
-    measured.influence = influence_measure(job)
+    measured.influence = influence_measure(job, first)
+    measured.liquidations = LiquidationBits(len(job.book.accounts))
     measured.events = event_measure(job)
     measured.attribution = AttributionMeasure(main.grouping, job.request)
     if job.schedule.monitoring == "extremes":

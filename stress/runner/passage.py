@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any
@@ -74,15 +75,18 @@ class PassageDriver:
         closes = self._at_closes(model, numbers) if self._at_closes else [None] * len(outcomes)
         return outcomes, self._fan.start(numbers) if self._fan else [], closes
 
-    def absorb(self, measured: Measured, started: Any, count: int) -> None:
-        """Fold the first ``count`` paths into the measures, device by device."""
+    def absorb(self, measures: Sequence[Measured], started: Any, count: int) -> None:
+        """Fold the first ``count`` paths in: each device's into the next of the measures."""
         outcomes, drawn, closes = started
-        steps = []
-        for outcome, close, own in zip(outcomes, closes, self.spread.counts(count), strict=True):
-            if own:
-                steps.append(self._absorb_block(measured, outcome, close, own))
+        counts = [own for own in self.spread.counts(count) if own]
+        steps = [
+            self._absorb_block(measured, outcome, close, own)
+            for measured, outcome, close, own in zip(
+                measures, outcomes[: len(counts)], closes[: len(counts)], counts, strict=True
+            )
+        ]
         if drawn and self._fan is not None:
-            self._fan.absorb(measured.fan, drawn, steps)
+            self._fan.absorb([measured.fan for measured in measures], drawn, steps)
 
     def _absorb_block(self, measured: Measured, outcome: Any, close: Any, count: int) -> Array:
         """Fold in one device's block; return when the main world's pools were liquidated."""
@@ -102,6 +106,8 @@ class PassageDriver:
             measured.influence.update(blocks[job.main_mode])
         if measured.events is not None:
             measured.events.update(blocks[job.main_mode])
+        if measured.liquidations is not None:
+            measured.liquidations.update(blocks[job.main_mode])
         if measured.detail is not None:
             measured.detail.update(blocks[job.main_mode], mark_end[:, :count])
         main = outcomes[list(job.worlds).index(job.main_mode)]

@@ -11,6 +11,7 @@ from stress.types import Integers
 __all__ = [
     "bytes_per_path",
     "cascade_block",
+    "chunks",
     "device_count",
     "fan_accounts",
     "fan_block",
@@ -31,6 +32,10 @@ of a core; more would not make a full GPU faster, and the host measures a block 
 _SHARE = 4
 """A block's arrays may take one part in so many of a device's memory: one block is being simulated
 while another is measured, and what XLA needs besides is an estimate."""
+
+_CHUNK = 512
+"""Paths of a chunk: few enough that a run which is killed loses seconds, so many that what is kept
+of a chunk (``measure.world.Request.keep``) is small beside its outcomes."""
 
 _PER_POOL = 48
 """Bytes that a kernel holds for a pool on a path: what became of it, as carried and as handed over.
@@ -108,9 +113,22 @@ def bytes_per_path(
     return columns + _PER_LEVEL * assets * steps
 
 
-def path_blocks(paths: int, block: int) -> Iterator[tuple[Integers, int]]:
-    """Yield (path numbers, how many of them count): the last block is padded with further paths."""
-    for first in range(0, paths, block):
+def chunks(paths: int, block: int) -> list[range]:
+    """Return the chunks of path numbers that are measured by themselves and then merged, in order.
+
+    A chunk is some blocks of paths long, whatever the number of devices: sums are added in the same
+    order wherever a chunk is simulated. Only the last one knows how many paths there are.
+    """
+    length = block * max(_CHUNK // block, 1)
+    return [range(first, min(first + length, paths)) for first in range(0, paths, length)]
+
+
+def path_blocks(paths: int, block: int, start: int = 0) -> Iterator[tuple[Integers, int]]:
+    """Yield (path numbers, how many of them count): the last block is padded with further paths.
+
+    The numbers go from ``start`` to below ``paths``.
+    """
+    for first in range(start, paths, block):
         numbers = np.arange(first, first + block, dtype=np.uint32)
         yield numbers, min(block, paths - first)
 

@@ -18,6 +18,9 @@ class Silent:
     def update(self, done: int) -> None:
         """Note that ``done`` paths are finished."""
 
+    def skip(self, done: int) -> None:
+        """Note that ``done`` paths are there, the last of them from a run before."""
+
     def close(self) -> None:
         """Finish the line."""
 
@@ -39,6 +42,11 @@ class Progress(Silent):
         self._total, self._stream, self._unit = total, stream or sys.stderr, unit
         self._terminal = self._stream.isatty()
         self._start = self._last = time.monotonic()
+        self._skipped = 0
+
+    def skip(self, done: int) -> None:
+        """Note that ``done`` paths are there, the last of them from a run before."""
+        self._skipped = done
 
     def update(self, done: int) -> None:
         """Note that ``done`` paths are finished; write if it is time to."""
@@ -56,7 +64,7 @@ class Progress(Silent):
             self._stream.write("\n")
 
     def _line(self, done: int, seconds: float) -> str:
-        rate = done / seconds if seconds > 0 else 0.0
+        rate = max(done - self._skipped, 0) / seconds if seconds > 0 else 0.0
         left = (self._total - done) / rate if rate > 0 else 0.0
         share = f"{done:,} of {self._total:,} {self._unit}"
         return f"{share}, {rate:,.0f} {self._unit}/s, {_clock(left)} left"

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import jax
 import xarray as xr
 
+from stress.errors import InputError
 from stress.market import ModelSource, PriceModel
 from stress.runner.analyses import Analysed, analyse, check_analyses
 from stress.runner.calibration_draws import calibration_error, drawn_markets
+from stress.runner.cluster import Workers, open_workers
 from stress.runner.device import choose_devices, device_memory, require_precision
-from stress.runner.drive import drive, driver_over
+from stress.runner.drive import Elsewhere, drive, driver_over
+from stress.runner.identity import Identity, identity_of
+from stress.runner.keeper import Keeper
 from stress.runner.label import label
+from stress.runner.ledger import is_ledger
 from stress.runner.measured import Measured, nothing_measured
 from stress.runner.plan import bytes_per_path, device_count, paths_together
 from stress.runner.prepare import Job, prepare
 from stress.runner.progress import Silent
 from stress.runner.spread import Spread
+from stress.scenario.freshness import check_freshness
 from stress.scenario.load import load_scenario, with_options
 from stress.scenario.schema import Scenario
 from stress.types import Mode
@@ -38,6 +46,9 @@ def run(
     market: PriceModel | ModelSource | None = None,
     device: str | None = None,
     calibration_draws: int = 0,
+    resume: bool = False,
+    workers: int | None = None,
+    cluster: str | None = None,
 ) -> xr.DataTree:
     """Simulate a scenario and return its result.
 
@@ -60,6 +71,13 @@ def run(
         Draw so many sets of the market's parameters from their standard errors, run each on the
         same normals, and give the main numbers a calibration interval beside the sampling one; 0,
         or 2 and more.
+    resume
+        Go on with the run that ``out`` holds, finished or not: chunks of paths that it has are not
+        simulated again, and the result is that of one undisturbed run, digit by digit. Not with a
+        ``market`` of your own, which cannot be told from another.
+    workers, cluster
+        Simulate in so many processes on this machine, or on the workers of the Dask scheduler at
+        this address; the digits are the same. Needs ``out``, where their chunks are kept.
 
     Returns
     -------
@@ -68,18 +86,38 @@ def run(
     Raises
     ------
     InputError
-        If the scenario or one of its files cannot be used, the device is absent, or float64 is
-        asked for while JAX computes in 32 bits.
+        If the scenario or one of its files cannot be used, the device is absent, float64 is
+        asked for while JAX computes in 32 bits, or ``out`` holds another run.
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
     scenario = with_options(scenario, paths=paths, seed=seed, mode=mode)
+    if not (resume and out is not None and is_ledger(Path(out))):
+        # a run that goes on was judged when it began
+        check_freshness(scenario)
+    if market is not None and (resume or workers or cluster):
+        raise InputError(
+            "a run with a market of your own can neither be resumed nor be given to others",
+            remedy="leave resume, workers and cluster out, or register the market under a name",
+        )
     if out is None:
+        if resume or workers or cluster:
+            raise InputError("resume, workers and cluster need a folder", key="out")
         return simulate(scenario, market=market, device=device, calibration_draws=calibration_draws)
     from stress.runner.folder import RunFolder
 
-    with RunFolder.named(out) as folder:
-        tree = simulate(scenario, market=market, device=device, calibration_draws=calibration_draws)
+    with (
+        RunFolder.for_run(scenario, out, resume=resume) as folder,
+        open_workers(cluster, workers) as others,
+    ):
+        tree = simulate(
+            scenario,
+            market=market,
+            device=device,
+            calibration_draws=calibration_draws,
+            keep=folder.keep if market is None else None,
+            workers=others,
+        )
         folder.write(tree, scenario)
     return tree
 
@@ -91,8 +129,18 @@ def simulate(
     device: str | None = None,
     progress: Silent | None = None,
     calibration_draws: int = 0,
+    keep: Callable[[Identity], Keeper] | None = None,
+    workers: Workers | None = None,
 ) -> xr.DataTree:
-    """Prepare, measure and assemble a loaded scenario; see ``run``."""
+    """Prepare, measure and assemble a loaded scenario; see ``run``.
+
+    Parameters
+    ----------
+    keep
+        Returns where finished parts are kept, given what they depend on.
+    workers
+        Simulate the chunks of paths, where they are kept; everything else is done here.
+    """
     require_precision(scenario.simulation.precision)
     devices = choose_devices(device)
     with jax.default_device(devices[0]):
@@ -100,14 +148,23 @@ def simulate(
         check_analyses(job)
         drawn = drawn_markets(job, calibration_draws, market)
         spread = job_spread(job, devices)
-        measured = measure(job, progress or Silent(), drawn, spread=spread)
-        analysed = _analysed(job, measured, spread)
+        identity = identity_of(scenario, spread)
+        keeper = keep(identity) if keep else Keeper()
+        measured = measure(
+            job,
+            progress or Silent(),
+            drawn,
+            spread=spread,
+            keeper=keeper,
+            elsewhere=partial(workers.simulate, scenario, identity) if workers else None,
+        )
+        analysed = _analysed(job, measured, spread, keeper)
     return label(job, measured, analysed)
 
 
-def _analysed(job: Job, measured: Measured, spread: Spread) -> list[Analysed]:
+def _analysed(job: Job, measured: Measured, spread: Spread, keeper: Keeper) -> list[Analysed]:
     start = time.perf_counter()
-    found = analyse(job, measured, spread)
+    found = analyse(job, measured, spread, keeper)
     measured.analysis_seconds = time.perf_counter() - start
     return found
 
@@ -131,8 +188,10 @@ def measure(
     drawn: Sequence[ModelSource] = (),
     *,
     spread: Spread | None = None,
+    keeper: Keeper | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Measured:
-    """Simulate every block of paths and fold it into the measures, in order.
+    """Simulate every chunk of paths and merge its measures, in order.
 
     Parameters
     ----------
@@ -141,6 +200,10 @@ def measure(
         main numbers.
     spread
         The devices, and how many paths each takes at a time; ``job_spread`` by default.
+    keeper
+        Where the measures of finished chunks are kept.
+    elsewhere
+        Has chunks simulated by others.
     """
     spread = spread or job_spread(job)
     used = spread.mesh.devices.flat[0]
@@ -153,12 +216,12 @@ def measure(
     measured.compile_seconds = time.perf_counter() - start
 
     start = time.perf_counter()
-    drive(driver, measured, job.scenario.simulation.paths, progress)
+    drive(job, driver, measured, progress, keeper, elsewhere)
     driver.finish(measured)
     measured.run_seconds = time.perf_counter() - start
     if drawn:
         start = time.perf_counter()
-        measured.calibration = calibration_error(job, driver, drawn)
+        measured.calibration = calibration_error(job, driver, drawn, keeper or Keeper())
         measured.calibration_seconds = time.perf_counter() - start
     progress.close()
     return measured

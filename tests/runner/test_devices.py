@@ -259,7 +259,7 @@ class TestFanOfALargeBook:
         fan = Fan(work, kernel)
         measure = FanMeasure(fan_grouping(job.main), job.fan_schedule.blocks + 1)
         halves = [steps[:, :64], steps[:, 64:]]
-        fan.absorb(measure, fan.start(np.arange(self.spread.width)), halves)
+        fan.absorb([measure] * 2, fan.start(np.arange(self.spread.width)), halves)
         return measure, work
 
     def test_it_is_the_fan_of_some_accounts(

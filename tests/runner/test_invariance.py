@@ -103,9 +103,9 @@ class TestNumberOfPaths:
         xr.testing.assert_identical(one["detail"].to_dataset(), first_paths(tree, "detail", 1))
 
 
-def other_blocks(paths: int, block: int) -> Iterator[tuple[Integers, int]]:
+def other_blocks(paths: int, block: int, start: int = 0) -> Iterator[tuple[Integers, int]]:
     """Yield blocks of which only the first forty paths count."""
-    for first in range(0, paths, 40):
+    for first in range(start, paths, 40):
         numbers = np.arange(first, first + block, dtype=np.uint32)
         yield numbers, min(40, paths - first)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from stress.measure.attribution import PARTS
-from stress.measure.world import Findings
-from stress.result.assemble import Labels
+from stress.runner.analyses.analysed import Analysed, packed, unpacked
 from stress.runner.analyses.attribution import attribution
 from stress.runner.analyses.curves import limit_curves
 from stress.runner.analyses.importance import importance, require_importance
@@ -16,30 +14,12 @@ from stress.runner.analyses.quasi import quasi, require_quasi
 from stress.runner.analyses.reverse_stress import reverse_stress
 from stress.runner.analyses.sensitivities import sensitivities
 from stress.runner.analyses.splitting import rare_events
+from stress.runner.keeper import Keeper
 from stress.runner.measured import Measured
 from stress.runner.prepare import Job
 from stress.runner.spread import Spread
 
 __all__ = ["Analysed", "analyse", "check_analyses"]
-
-
-@dataclass(frozen=True)
-class Analysed:
-    """What one analysis found.
-
-    Attributes
-    ----------
-    findings
-        Estimates and arrays by result group and variable.
-    labels
-        Coordinates by result group, where they are the group's own.
-    attributes
-        What is said of whole groups.
-    """
-
-    findings: Findings
-    labels: Mapping[str, Labels] = field(default_factory=dict)
-    attributes: Mapping[str, Mapping[str, str | int | float]] = field(default_factory=dict)
 
 
 def check_analyses(job: Job) -> None:
@@ -56,7 +36,9 @@ def check_analyses(job: Job) -> None:
         require_quasi(job)
 
 
-def analyse(job: Job, measured: Measured, spread: Spread) -> list[Analysed]:
+def analyse(
+    job: Job, measured: Measured, spread: Spread, keeper: Keeper | None = None
+) -> list[Analysed]:
     """Return what the analyses that a scenario asks for find, in the order of the report.
 
     Parameters
@@ -65,16 +47,22 @@ def analyse(job: Job, measured: Measured, spread: Spread) -> list[Analysed]:
         The run whose main numbers are there already.
     spread
         The devices, and how many paths each takes at a time.
+    keeper
+        Has what was found before the run was stopped, and is given what is found.
     """
-    return [
-        *_drawn(job, measured, spread),
-        *_attributed(job, measured, spread),
-        *_reversed(job, measured, spread),
-        *_sensed(job, measured, spread),
-        *_split(job, measured, spread),
-        *_weighed(job, measured, spread),
-        *_spread_out(job, measured, spread),
-    ]
+    keeper = keeper or Keeper()
+    found: list[Analysed] = []
+    for name, analysis in _ANALYSES.items():
+        # they depend on all paths, so a run that got more of them has none
+        part = f"{name}-{job.scenario.simulation.paths}"
+        if keeper.has(part):
+            found += unpacked(keeper.get(part))
+            continue
+        own = list(analysis(job, measured, spread))
+        if own:
+            keeper.put(part, packed(own))
+        found += own
+    return found
 
 
 def _drawn(job: Job, measured: Measured, spread: Spread) -> Iterator[Analysed]:
@@ -123,3 +111,15 @@ def _spread_out(job: Job, measured: Measured, spread: Spread) -> Iterator[Analys
     """Yield what quasi-random or antithetic paths estimate better, where they are asked for."""
     if job.scenario.simulation.estimator == "quasi":
         yield Analysed(*quasi(job, measured, spread))
+
+
+_ANALYSES = {
+    "curves": _drawn,
+    "attribution": _attributed,
+    "reverse-stress": _reversed,
+    "sensitivities": _sensed,
+    "splitting": _split,
+    "importance": _weighed,
+    "quasi": _spread_out,
+}
+"""In the order of the report."""
