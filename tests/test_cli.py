@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import signal
@@ -18,6 +19,8 @@ import pytest
 from stress import cli
 from stress.cli import main
 from stress.errors import InputError, Interrupted, MissingInputError
+from stress.runner.options import RunOptions
+from stress.runner.unattended import Events
 
 SCENARIO = """
 name = "one-book"
@@ -129,15 +132,13 @@ def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
         ([], 'no command is given; see "margin-stress --help"'),
         (["validat", "x"], 'unknown command "validat"; did you mean "validate"?'),
         (["--quiet", "run"], "write the command first"),
-        (["compare", "x"], 'the command "compare" is not built yet; use one of run'),
-        (["import"], 'the command "import" is not built yet'),
+        (["import"], "the following arguments are required: kind, -o/--output"),
         (["run"], "required: FILE; see"),
         (["run", "a.toml", "--pahts", "5"], 'unknown option "--pahts" of margin-stress run; did'),
         (["run", "a.toml", "--path=5"], 'did you mean "--paths"?'),
         (["run", "a.toml", "--paths", "many"], "--paths: invalid int value: 'many'"),
         (["run", "a.toml", "--mode", "crss"], "invalid choice: 'crss'"),
         (["run", "a.toml", "--device", "tpu"], "invalid choice: 'tpu'"),
-        (["run", "a.toml", "--resume"], "--resume is not built yet; remove the option"),
         (["validate", "a.toml", "b.toml"], "unrecognized arguments: b.toml"),
         (["margin", "a.toml", "--shock", "BTC"], '--shock: "BTC" is not a shock; write'),
         (["margin", "a.toml", "--shock", "BTC=-1"], "with a move above -1"),
@@ -170,18 +171,24 @@ def test_errors_are_also_json(capsys: pytest.CaptureFixture[str]) -> None:
 def test_run_passes_its_options_on(fake: Fake) -> None:
     called = fake(RUN, 3)
     words = "run a.toml --out o --paths 5 --seed 7 --mode cross --device cpu --quiet --json"
+    words += " --book b --resume --keep 5 --format md,html,md"
     assert main(words.split()) == 3
-    assert called == {
-        "arguments": (["a.toml"],),
-        "out": "o",
-        "paths": 5,
-        "seed": 7,
-        "mode": "cross",
-        "device": "cpu",
-        "calibration_draws": 0,
-        "quiet": True,
-        "as_json": True,
-    }
+    files, options = called.pop("arguments")
+    assert files == ["a.toml"]
+    assert options == RunOptions(
+        out="o",
+        book="b",
+        paths=5,
+        seed=7,
+        mode="cross",
+        device="cpu",
+        formats=("html", "md"),
+        resume=True,
+        keep=5,
+        quiet=True,
+    )
+    assert isinstance(called.pop("events"), Events)
+    assert called == {"as_json": True}
 
 
 def test_the_other_verbs_pass_their_options_on(fake: Fake) -> None:
@@ -210,8 +217,13 @@ def test_the_other_verbs_pass_their_options_on(fake: Fake) -> None:
         "as_json": False,
     }
     called = fake("stress.report.command.report_command", 0)
-    assert main(["report", "results/x"]) == 0
-    assert called == {"arguments": ("results/x",), "as_json": False}
+    assert main(["report", "results/x", "--format", "csv,json", "-o", "to"]) == 0
+    assert called == {
+        "arguments": ("results/x",),
+        "formats": ("json", "csv"),
+        "out": "to",
+        "as_json": False,
+    }
     called = fake("stress.runner.device.info_command", 0)
     assert main(["info", "--json"]) == 0
     assert called == {"arguments": (), "as_json": True}
@@ -308,3 +320,15 @@ def test_garbage_is_collected_as_before_when_a_command_is_done(
     assert main([]) == 0
     assert gc.get_threshold() == before
     assert during[0] > before[0]
+
+
+def test_a_name_that_the_terminal_does_not_know_is_escaped(
+    scenario: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither bytes that are no text nor letters beyond ASCII end a command with a bug."""
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    other = scenario.with_name("caf\u00e9 \udcff.toml")
+    scenario.rename(other)
+    assert main(["validate", str(other)]) == 0
+    assert b"caf\\xe9 \\udcff.toml: valid" in raw.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from os import PathLike
+from os.path import isdir, isfile
 from pathlib import Path
 
 import numpy as np
@@ -76,9 +77,10 @@ def open_result(folder: str | PathLike[str]) -> xr.DataTree:
     InputError
         If there is none, or it is not one.
     """
+    # os.path asks of any name without raising: one may be too long for a file
     path = Path(folder)
-    path = path / RESULT if path.is_dir() else path
-    if not path.is_file():
+    path = path / RESULT if isdir(path) else path
+    if not isfile(path):
         raise InputError(
             "holds no finished result",
             file=folder,

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import xarray as xr
 
-__all__ = ["exit_code", "summarise", "to_json"]
+from stress.measure.precision import JUDGED, judge_precision
+from stress.result.summary_schema import SUMMARY_VERSION
+
+__all__ = ["SUMMARY", "exit_code", "summarise", "to_json"]
+
+SUMMARY = "summary.json"
+
+_FILES = {
+    "result": "result.nc",
+    "summary": SUMMARY,
+    "report": "report.html",
+    "scenario": "scenario.toml",
+}
+"""What every run folder holds when its run is finished."""
 
 _KEPT, _BREACHED, _UNRESOLVED = 0, 3, 4
 
@@ -25,11 +39,19 @@ _HEADLINES = (
 )
 
 
-def exit_code(limits: list[dict[str, Any]]) -> int:
-    """Return 3 if an estimate is over its limit, else 4 if an interval straddles one, else 0."""
+def exit_code(limits: list[dict[str, Any]], *, precise: bool = True) -> int:
+    """Return 3 if an estimate is over its limit, else 4 if one is not resolved, else 0.
+
+    Parameters
+    ----------
+    limits
+        As ``limit_rows`` returns them; one whose interval straddles it is not resolved.
+    precise
+        Whether no relative error is larger than the scenario allows.
+    """
     if any(limit["breached"] for limit in limits):
         return _BREACHED
-    if any(not limit["resolved"] for limit in limits):
+    if not precise or any(not limit["resolved"] for limit in limits):
         return _UNRESOLVED
     return _KEPT
 
@@ -37,21 +59,73 @@ def exit_code(limits: list[dict[str, Any]]) -> int:
 def summarise(tree: xr.DataTree) -> dict[str, Any]:
     """Return the summary of a result, with numbers that JSON can hold."""
     attrs = tree.attrs
-    limits = limit_rows(tree)
+    limits, headlines = limit_rows(tree), {name: _three(tree, name) for name in _HEADLINES}
+    error = _relative_error(attrs.get("max_relative_error"), headlines)
     return {
+        "schema_version": SUMMARY_VERSION,
         "name": attrs["title"],
         "mode": attrs["mode"],
+        **_provenance(attrs),
         "paths": int(attrs["paths"]),
         "accounts": int(attrs["accounts"]),
         "assets": int(attrs["assets"]),
         "steps": int(attrs["steps"]),
-        **{name: _three(tree, name) for name in _HEADLINES},
+        "confidence": float(attrs["confidence"]),
+        **headlines,
         "limits": limits,
+        "relative_error": error,
+        "notices": [line for line in str(attrs["notices"]).splitlines() if line],
+        "files": _FILES,
         "duration_seconds": float(attrs["duration_seconds"]),
         "compile_seconds": float(attrs["compile_seconds"]),
         "account_path_steps_per_second": float(attrs["account_path_steps_per_second"]),
-        "exit_code": exit_code(limits),
+        "exit_code": exit_code(limits, precise=error is None or not error["exceeded"]),
     }
+
+
+def _provenance(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return when the result was made, of what, by what."""
+    program, _, version = str(attrs["source"]).rpartition(" ")
+    return {
+        "created_at": attrs["created_at"],
+        # a result of before these were kept apart has neither
+        "as_of": {name: attrs.get(f"{name}_as_of") or None for name in ("market", "book")},
+        "versions": {program: version, "jax": attrs["jax_version"]},
+        "seed": int(attrs["seed"]),
+        "scenario_sha256": attrs["scenario_sha256"],
+        "input_sha256": _input_hashes(str(attrs["input_sha256"])),
+    }
+
+
+def _input_hashes(lines: str) -> dict[str, str]:
+    """Return the hash of each input file by its path, from lines of hash and path."""
+    pairs = (line.partition(" ") for line in lines.splitlines() if line)
+    return {path: sha for sha, _, path in pairs}
+
+
+def _relative_error(
+    threshold: float | None, headlines: Mapping[str, dict[str, float | None] | None]
+) -> dict[str, Any] | None:
+    """Return the relative errors as JSON can hold them; None where the scenario limits none."""
+    if threshold is None:
+        return None
+    known = {name: three for name in JUDGED if (three := headlines.get(name)) is not None}
+    precision = judge_precision(
+        float(threshold),
+        {
+            name: (_number(it["estimate"]), _number(it["lower"]), _number(it["upper"]))
+            for name, it in known.items()
+        },
+    )
+    return {
+        "threshold": precision.threshold,
+        "exceeded": bool(precision.exceeding),
+        "found": {name: _finite(error) for name, error in precision.found.items()},
+    }
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def limit_rows(tree: xr.DataTree) -> list[dict[str, Any]]:

@@ -8,7 +8,17 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, Field
 
 from stress.errors import InputError
-from stress.scenario.fields import Filled, Inner, List, Name, NotNegative, Positive, Table, refuse
+from stress.scenario.fields import (
+    Filled,
+    Inner,
+    List,
+    Name,
+    NotNegative,
+    Positive,
+    Rate,
+    Table,
+    refuse,
+)
 
 __all__ = [
     "FROM_APPETITE",
@@ -114,7 +124,7 @@ class Template(Table):
     """A book that nobody holds yet, whose largest leverage is asked for."""
 
     name: Name = Field(description="name of the template", examples=["btc-eth-pair"])
-    weights: Annotated[dict[str, float], AfterValidator(_not_all_zero)] = Field(
+    weights: Annotated[dict[str, Rate], AfterValidator(_not_all_zero)] = Field(
         description="share of the gross notional by asset, signed; only their ratios count",
         examples=[{"BTC": 1.0, "ETH": -1.0}],
     )

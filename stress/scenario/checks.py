@@ -12,6 +12,7 @@ from stress.data.tables import suggestion
 from stress.errors import InputError, closest, ending
 from stress.scenario.cascade import check_bridge, funding_steps
 from stress.scenario.durations import duration_seconds
+from stress.scenario.freshness import check_moments
 from stress.scenario.matrices import check_correlation
 from stress.scenario.model_checks import check_estimates, check_model, check_model_assets
 from stress.scenario.models import MODEL_TABLES
@@ -137,7 +138,8 @@ def check_scenario(scenario: Scenario) -> None:
     InputError
         The horizon is not a whole number of steps, a price, volatility or the correlation is
         missing, the correlation is none, a world is compared with itself, a liquidation would come
-        before its margin call, or rules of the venue do not go together.
+        before its margin call, rules of the venue do not go together, or an age is limited that
+        nothing tells.
     """
     steps(scenario)
     market = scenario.market
@@ -163,6 +165,7 @@ def check_scenario(scenario: Scenario) -> None:
     _check_splitting(scenario)
     _check_importance(scenario)
     _check_leave_one_out(scenario)
+    check_moments(scenario)
 
 
 def _check_complete(scenario: Scenario, key: str, given: dict[str, float]) -> None:

@@ -11,23 +11,33 @@ from stress.book.notices import starting_notices
 from stress.book.setting import Setting
 from stress.scenario.build import build_setting, load_book
 from stress.scenario.examples import write_example
+from stress.scenario.freshness import age_words, ages, check_freshness
 from stress.scenario.load import load_scenario
 from stress.scenario.schema import Scenario, json_schema
 
 __all__ = ["example_command", "schema_command", "validate_command"]
 
 
-def validate_command(file: str, *, as_json: bool) -> int:
-    """Check a scenario with its inputs and print what was read; return the exit code."""
-    scenario = load_scenario(file)
-    book, notices = load_book(scenario)
+def validate_command(file: str, *, book: str | None = None, as_json: bool) -> int:
+    """Check a scenario with its inputs and print what was read; return the exit code.
+
+    Parameters
+    ----------
+    book
+        Folder of a book that is used instead of the scenario's own.
+    """
+    scenario = load_scenario(file, book=book)
+    check_freshness(scenario)
+    tables, notices = load_book(scenario)
     setting = build_setting(scenario)
-    notices = (*notices, *starting_notices(book, setting, scenario.worlds))
-    facts = _facts(scenario, book, setting)
+    notices = (*notices, *starting_notices(tables, setting, scenario.worlds))
+    facts = _facts(scenario, tables, setting)
     if as_json:
         print(json.dumps({**facts, "notices": list(notices)}, indent=2))
     else:
         print(_sentences(file, facts))
+        for words in age_words(scenario):
+            print(f"  age     {words}")
     for notice in notices:
         print(f"warning: {notice}", file=sys.stderr)
     return 0
@@ -59,6 +69,7 @@ def _facts(scenario: Scenario, book: Book, setting: Setting) -> dict[str, Any]:
         "horizon": scenario.simulation.horizon,
         "paths": scenario.simulation.paths,
         "worlds": list(scenario.worlds),
+        "ages": ages(scenario),
     }
 
 

@@ -18,9 +18,12 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from stress.data.tables import LARGEST_NUMBER, LONGEST_LABEL, SMALLEST_NUMBER
 from stress.scenario.durations import DURATION_PATTERN, DURATION_REMEDY, duration_seconds
 
 __all__ = [
+    "LARGEST_RATE",
+    "MOST_ASSETS",
     "Ascending",
     "Assets",
     "Delay",
@@ -32,11 +35,14 @@ __all__ = [
     "List",
     "Matrix",
     "Moment",
+    "Multiple",
     "Name",
     "NotNegative",
     "Positive",
     "Probability",
+    "Rate",
     "Sha256",
+    "Size",
     "Table",
     "checked_name",
     "quoted",
@@ -71,10 +77,23 @@ def checked_name(text: str) -> str:
     if not text or text != text.strip() or not text.isprintable():
         rule = f"a name has text and no blanks around it, got {quoted(text)}"
         raise refuse(rule, "correct the name")
+    if len(text) > LONGEST_LABEL:
+        rule = f"a name has at most {LONGEST_LABEL} characters, got {len(text):,}"
+        raise refuse(rule, "shorten the name")
     return text
 
 
+LARGEST_RATE = 1_000.0
+"""Of what is a share, a multiple or a rate: 100,000 percent."""
+
+MOST_ASSETS = 5_000
+"""Of a market: a path draws as many normals a step, a correlation has the square of them."""
+
+
 def _assets(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(names) > MOST_ASSETS:
+        rule = f"a market has at most {MOST_ASSETS:,} assets, got {len(names):,}"
+        raise refuse(rule, "leave out what nobody holds")
     for name in names:
         if names.count(name) > 1:
             raise refuse(f'asset "{name}" stands there twice', "name every asset once")
@@ -114,12 +133,22 @@ def _path(value: object) -> object:
     return value
 
 
+def _not_vanishing(value: float) -> float:
+    if 0 < value < SMALLEST_NUMBER:
+        rule = f"must be at least {SMALLEST_NUMBER:g}, got {value:g}"
+        raise refuse(rule, "correct its exponent")
+    return value
+
+
 def _as_tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
-List: TypeAlias = Annotated[tuple[T, ...], BeforeValidator(_as_tuple)]
-Filled: TypeAlias = Annotated[tuple[T, ...], Field(min_length=1), BeforeValidator(_as_tuple)]
+# a long list of wrong entries is one error, not a million
+List: TypeAlias = Annotated[tuple[T, ...], Field(fail_fast=True), BeforeValidator(_as_tuple)]
+Filled: TypeAlias = Annotated[
+    tuple[T, ...], Field(min_length=1, fail_fast=True), BeforeValidator(_as_tuple)
+]
 
 Duration: TypeAlias = Annotated[
     str, AfterValidator(_duration), Field(json_schema_extra={"pattern": DURATION_PATTERN})
@@ -132,8 +161,16 @@ Moment: TypeAlias = Annotated[
 FilePath: TypeAlias = Annotated[Path, BeforeValidator(_path)]
 Name: TypeAlias = Annotated[str, AfterValidator(checked_name)]
 Assets: TypeAlias = Annotated[Filled[Name], AfterValidator(_assets)]
-Positive: TypeAlias = Annotated[float, Field(gt=0)]
-NotNegative: TypeAlias = Annotated[float, Field(ge=0)]
+Positive: TypeAlias = Annotated[
+    float, Field(gt=0, le=LARGEST_NUMBER), AfterValidator(_not_vanishing)
+]
+NotNegative: TypeAlias = Annotated[
+    float, Field(ge=0, le=LARGEST_NUMBER), AfterValidator(_not_vanishing)
+]
+# beyond a thousand no rate, multiple or return means anything, and its exponential is infinite
+Rate: TypeAlias = Annotated[float, Field(ge=-LARGEST_RATE, le=LARGEST_RATE)]
+Multiple: TypeAlias = Annotated[float, Field(gt=0, le=LARGEST_RATE), AfterValidator(_not_vanishing)]
+Size: TypeAlias = Annotated[float, Field(ge=0, le=LARGEST_RATE), AfterValidator(_not_vanishing)]
 Fraction: TypeAlias = Annotated[float, Field(ge=0, lt=1)]
 Delay: TypeAlias = Annotated[int, Field(ge=0)]
 Probability: TypeAlias = Annotated[float, Field(ge=0, le=1)]

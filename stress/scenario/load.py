@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from os import PathLike
 from os.path import abspath, exists, isdir, isfile
@@ -11,6 +10,7 @@ from typing import Any
 
 from stress.errors import InputError, MissingInputError
 from stress.scenario.appetite import with_limits_of_appetite
+from stress.scenario.book_folder import moment_beside, with_book
 from stress.scenario.checks import (
     check_calibration,
     check_file,
@@ -23,6 +23,7 @@ from stress.scenario.problems import validated
 from stress.scenario.reserved import check_reserved
 from stress.scenario.resolve import file_hash, input_files
 from stress.scenario.schema import Calibration, Impact, Scenario
+from stress.scenario.toml import read_toml
 from stress.scenario.windows import with_as_many_paths_as_windows
 from stress.types import Mode
 
@@ -33,6 +34,7 @@ def load_scenario(
     source: str | PathLike[str] | Mapping[str, Any],
     *,
     base: str | PathLike[str] | None = None,
+    book: str | PathLike[str] | None = None,
     paths: int | None = None,
     seed: int | None = None,
     mode: Mode | None = None,
@@ -45,6 +47,8 @@ def load_scenario(
         A TOML file, or what one would hold as a dict.
     base
         Directory that the paths of a dict are relative to; the current one if not given.
+    book
+        Folder of a book that is used instead of the scenario's own (``book_folder``).
     paths, seed, mode
         Used instead of what the scenario says; ``mode`` is then dropped from ``book.compare``.
 
@@ -62,6 +66,8 @@ def load_scenario(
         file = Path(source)
         raw = read_toml(file)
         folder = Path(abspath(file)).parent
+    if book is not None:
+        raw = with_book(raw, book, folder)
     raw = with_preset(raw, file)
     check_reserved(raw, file)
     raw = with_limits_of_appetite(raw, file)
@@ -69,7 +75,7 @@ def load_scenario(
     scenario._source = file
     check_known(scenario.market, scenario.venue, file)
     check_file(scenario.market, file)
-    scenario = _with_absolute_paths(scenario, folder)
+    scenario = _with_moment(_with_absolute_paths(scenario, folder))
     _check_inputs(scenario, folder)
     scenario = _complete(scenario)
     check_scenario(scenario)
@@ -103,36 +109,6 @@ def with_options(
     return other if paths is None else with_as_many_paths_as_windows(other)
 
 
-def read_toml(file: Path) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Raises
-    ------
-    InputError
-        It is absent, or no TOML.
-    """
-    try:
-        text = file.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        remedy = 'check the path, or write a shipped one with "margin-stress example NAME DIR"'
-        raise InputError("the file does not exist", file=file, remedy=remedy) from None
-    except UnicodeDecodeError:
-        remedy = "save it with UTF-8 encoding"
-        raise InputError("is not UTF-8 text", file=file, remedy=remedy) from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        remedy = "give a readable TOML file"
-        raise InputError(f"cannot be read: {reason}", file=file, remedy=remedy) from None
-    try:
-        return tomllib.loads(text.replace("\r\n", "\n"))
-    except ValueError as error:
-        # tomllib.TOMLDecodeError, or an integer of thousands of digits
-        rule = f"is not TOML: {error}"
-        raise InputError(rule, file=file, remedy="correct the syntax there") from None
-    except RecursionError:
-        raise InputError("is nested too deep", file=file, remedy="flatten it") from None
-
-
 def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
     def absolute(path: Path | None) -> Path | None:
         return None if path is None else Path(abspath(folder / path))
@@ -153,6 +129,14 @@ def _with_absolute_paths(scenario: Scenario, folder: Path) -> Scenario:
             and backtest.model_copy(update={"history": absolute(backtest.history)}),
         }
     )
+
+
+def _with_moment(scenario: Scenario) -> Scenario:
+    """Return the scenario with the moment that stands beside its book, where it states none."""
+    if scenario.book.as_of is not None:
+        return scenario
+    as_of = moment_beside(scenario.book.accounts)
+    return scenario.model_copy(update={"book": scenario.book.model_copy(update={"as_of": as_of})})
 
 
 def _check_inputs(scenario: Scenario, folder: Path) -> None:

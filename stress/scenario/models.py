@@ -9,7 +9,7 @@ the scenario nor its calibration states has the default given here (or, by asset
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, get_origin
+from typing import Annotated, Any, TypeAlias, get_origin
 
 from pydantic import Field
 
@@ -19,10 +19,11 @@ from stress.scenario.fields import (
     List,
     Matrix,
     Moment,
+    Multiple,
     Name,
-    NotNegative,
-    Positive,
     Probability,
+    Rate,
+    Size,
     Table,
 )
 from stress.types import JumpSizes
@@ -50,6 +51,9 @@ _INTERVAL = (
 )
 
 
+_JumpRate: TypeAlias = Annotated[float, Field(ge=0, le=1e6)]
+
+
 class StudentT(Table):
     """Multivariate t: one mixing variable for all assets, drawn once an interval."""
 
@@ -67,7 +71,7 @@ class SkewedT(Table):
         default=6.0,
         description="degrees of freedom, above 4; the tail index on the heavy side is half of it",
     )
-    skewness: dict[str, float] = Field(
+    skewness: dict[str, Rate] = Field(
         default={},
         description="by asset: move of the mean per unit of the mixing variable, in standard "
         "deviations of an interval's return; below 0 the crashes are heavier; -0.2 where not named",
@@ -77,20 +81,20 @@ class SkewedT(Table):
 class Jumps(Table):
     """Jumps of the log price: how often, and how large."""
 
-    rate: NotNegative = Field(description="jumps a year, at least 0", examples=[15.0])
-    mean: float | None = Field(
+    rate: _JumpRate = Field(description="jumps a year, 0 to 1_000_000", examples=[15.0])
+    mean: Rate | None = Field(
         default=None, description="merton: mean of a jump of the log price, such as -0.04"
     )
-    deviation: NotNegative | None = Field(
+    deviation: Size | None = Field(
         default=None, description="merton: standard deviation of a jump of the log price"
     )
     up_probability: Probability | None = Field(
         default=None, description="kou: probability that a jump goes up, 0 to 1"
     )
-    up_mean: Positive | None = Field(
+    up_mean: Multiple | None = Field(
         default=None, description="kou: mean size of a jump up of the log price, above 0, below 1"
     )
-    down_mean: Positive | None = Field(
+    down_mean: Multiple | None = Field(
         default=None, description="kou: mean size of a jump down of the log price, above 0"
     )
 
@@ -106,7 +110,7 @@ class JumpDiffusion(Table):
         default=None,
         description="jumps of the whole market; each moves an asset by its exposure times the size",
     )
-    exposure: dict[str, float] = Field(
+    exposure: dict[str, Rate] = Field(
         default={},
         description="by asset: what a common jump is multiplied by; where not named, the asset's "
         "volatility over the mean volatility",
@@ -121,11 +125,11 @@ class Garch(Table):
     degrees_of_freedom: Annotated[float, Field(gt=2, le=1e6)] = Field(
         default=5.0, description="degrees of freedom of the innovations, above 2"
     )
-    alpha: dict[str, NotNegative] = Field(
+    alpha: dict[str, Size] = Field(
         default={},
         description="by asset: weight of the last squared return, at least 0; 0.05 where not named",
     )
-    gamma: dict[str, float] = Field(
+    gamma: dict[str, Rate] = Field(
         default={},
         description="by asset: further weight of it after a fall; alpha + gamma is at least 0; "
         "0.05 where not named",
@@ -135,7 +139,7 @@ class Garch(Table):
         description="by asset: weight of the last variance; alpha + gamma / 2 + beta is below 1; "
         "0.9 where not named",
     )
-    initial_volatility: dict[str, Positive] = Field(
+    initial_volatility: dict[str, Multiple] = Field(
         default={},
         description="by asset: volatility of the first interval, annualised; market.volatility "
         "where not named",
@@ -146,7 +150,7 @@ class RegimeState(Table):
     """One regime."""
 
     name: Name = Field(description="name of the regime", examples=["calm"])
-    volatility: dict[str, Positive] = Field(
+    volatility: dict[str, Multiple] = Field(
         description="volatility by asset in this regime, annualised", examples=[{"BTC": 0.5}]
     )
     correlation: Matrix = Field(
@@ -203,16 +207,16 @@ class FilteredHistorical(_Resampling):
     block: Annotated[float, Field(ge=1)] = Field(
         default=1.0, description="mean length of a block of residual rows in bars, at least 1"
     )
-    alpha: dict[str, NotNegative] = Field(
+    alpha: dict[str, Size] = Field(
         default={}, description="by asset, as in market.garch; 0.05 where not named"
     )
-    gamma: dict[str, float] = Field(
+    gamma: dict[str, Rate] = Field(
         default={}, description="by asset, as in market.garch; 0.05 where not named"
     )
     beta: dict[str, Fraction] = Field(
         default={}, description="by asset, as in market.garch; 0.9 where not named"
     )
-    initial_volatility: dict[str, Positive] = Field(
+    initial_volatility: dict[str, Multiple] = Field(
         default={},
         description="by asset: volatility of the first bar, annualised; what the filter says at "
         "the end of the history where not named",

@@ -21,7 +21,17 @@ from pydantic import (
 )
 
 from stress.scenario.durations import DURATION_PATTERN, DURATION_REMEDY, duration_seconds
-from stress.scenario.fields import Duration, Matrix, Name, Positive, Probability, Table, quoted
+from stress.scenario.fields import (
+    LARGEST_RATE,
+    Duration,
+    Matrix,
+    Multiple,
+    Name,
+    Probability,
+    Rate,
+    Table,
+    quoted,
+)
 from stress.scenario.fields import refuse as refused
 
 __all__ = [
@@ -72,7 +82,7 @@ def _breadth(value: object) -> str | None:
 
 
 ByAsset: TypeAlias = Annotated[
-    Annotated[Positive, Tag("number")] | Annotated[dict[str, Positive], Tag("table")],
+    Annotated[Multiple, Tag("number")] | Annotated[dict[str, Multiple], Tag("table")],
     Discriminator(_shape),
 ]
 _Coefficient: TypeAlias = Annotated[float, Field(ge=-1, le=1)]
@@ -80,7 +90,7 @@ _Target: TypeAlias = Annotated[
     Annotated[_Coefficient, Tag("number")] | Annotated[Matrix, Tag("matrix")],
     Discriminator(_breadth),
 ]
-_Return: TypeAlias = Annotated[float, Field(gt=-1)]
+_Return: TypeAlias = Annotated[float, Field(gt=-1, le=LARGEST_RATE)]
 
 _AT = 'time of its beginning, from the start of the run, such as "2d"; a whole number of steps'
 _WINDOW = 'how long it lasts, such as "6h"; to the end of the run if not given'
@@ -189,7 +199,7 @@ class Drift(_Timed):
 
     kind: Literal["drift"] = Field(description='"drift": prices drift by a stated rate')
     window: Duration | None = Field(default=None, description=_WINDOW)
-    rate: dict[str, float] = Field(
+    rate: dict[str, Rate] = Field(
         description="rate by asset, per year, added to the drift of the log price",
         examples=[{"BTC": -1.0}],
     )

@@ -25,11 +25,8 @@ class Row(NamedTuple):
 
 
 RESERVED: tuple[Row, ...] = (
-    Row("simulation.max_relative_error"),
-    Row("market.max_age"),
     Row("market.gbm"),
     Row("market.given"),
-    Row("book.max_age"),
 )
 
 

@@ -34,11 +34,14 @@ from stress.scenario.fields import (
     List,
     Matrix,
     Moment,
+    Multiple,
     Name,
     NotNegative,
     Positive,
     Probability,
+    Rate,
     Sha256,
+    Size,
     Table,
     checked_name,
     quoted,
@@ -80,6 +83,7 @@ __all__ = [
     "Simulation",
     "Tier",
     "Venue",
+    "drop_titles",
     "json_schema",
 ]
 
@@ -158,6 +162,12 @@ class Simulation(Table):
     detail: bool = Field(
         default=False, description="true or false: whether to keep every (path, account) outcome"
     )
+    max_relative_error: Positive | None = Field(
+        default=None,
+        description="largest half-width of an interval over its estimate, above 0, such as 0.05, "
+        "of the book's liquidation probabilities, expected total loss and expected cascade loss; "
+        "a wider one is exit code 4",
+    )
     estimator: Estimator = Field(
         default="plain",
         description='how paths are drawn: "plain" (independently), "importance" (also toward what '
@@ -190,11 +200,11 @@ class Market(Table):
     price: dict[str, Positive] = Field(
         default={}, description="starting price by asset, USD per unit, above 0"
     )
-    volatility: dict[str, Positive] = Field(
+    volatility: dict[str, Multiple] = Field(
         default={},
         description="volatility by asset, annualised over 365 days, above 0, such as 0.55",
     )
-    drift: dict[str, float] = Field(
+    drift: dict[str, Rate] = Field(
         default={},
         description="drift by asset, per year: E[S_T] = S_0 exp(drift T); 0 where not named",
     )
@@ -222,7 +232,14 @@ class Market(Table):
         default={}, description="what a registered model is told; its distribution says what it is"
     )
     as_of: Moment | None = Field(
-        default=None, description="moment that the prices are of, such as 2026-11-20T00:00:00Z"
+        default=None,
+        description="moment that the prices are of, such as 2026-11-20T00:00:00Z; that of the "
+        "calibration where not given",
+    )
+    max_age: Duration | None = Field(
+        default=None,
+        description='how old the prices may be when a run begins, such as "36h", measured from '
+        "as_of; older ones are refused with exit code 5",
     )
     student_t: StudentT | None = Field(
         default=None, alias="student-t", description='parameters of the model "student-t"'
@@ -280,7 +297,14 @@ class BookFiles(Table):
         default=(), description="worlds run beside it on the same paths, each once"
     )
     as_of: Moment | None = Field(
-        default=None, description="moment that the book is of, such as 2026-11-20T00:00:00Z"
+        default=None,
+        description="moment that the book is of, such as 2026-11-20T00:00:00Z; that of a "
+        "book.toml beside its tables where not given",
+    )
+    max_age: Duration | None = Field(
+        default=None,
+        description='how old the book may be when a run begins, such as "12h", measured from '
+        "as_of; an older one is refused with exit code 5",
     )
 
 
@@ -313,7 +337,7 @@ class Impact(Table):
         description='the law: "none" (forced flow does not move prices), "linear" (in the flow '
         'over depth_1pct) or "square-root" (of the flow over adv)',
     )
-    coefficient: Positive = Field(
+    coefficient: Multiple = Field(
         default=1.0,
         description="Y of the square-root law, about 1: flow of a day's volume moves the price by "
         "Y daily volatilities; above 0",
@@ -334,7 +358,7 @@ class Impact(Table):
     relaxation: Duration = Field(
         default="1h", description='time in which the rest decays by a factor e, such as "1h"'
     )
-    depth_elasticity: NotNegative = Field(
+    depth_elasticity: Size = Field(
         default=0.0,
         description="power by which depth falls as realised volatility rises over the stated one, "
         "at least 0; 0: depth stays what it is",
@@ -352,7 +376,7 @@ class Fund(Table):
 class Funding(Table):
     """Payments between longs and shorts."""
 
-    rate: dict[str, float] = Field(
+    rate: dict[str, Rate] = Field(
         description="funding rate per interval by asset, a share of notional at the mark, longs "
         "pay positive; 0 where not named",
     )
@@ -430,7 +454,7 @@ class Venue(Table):
         description='with amount = "step": share of the position closed in a round, above 0 and '
         "at most 1",
     )
-    buffer: NotNegative = Field(
+    buffer: Size = Field(
         default=0.05,
         description='with amount = "restore": how far over the requirement a pool is brought, a '
         "share of it, at least 0",
@@ -578,13 +602,13 @@ class Calibration(Table):
     price: dict[str, Positive] = Field(
         default={}, description="price by asset, USD per unit, above 0"
     )
-    volatility: dict[str, Positive] = Field(
+    volatility: dict[str, Multiple] = Field(
         default={}, description="volatility by asset, annualised over 365 days, above 0"
     )
-    volatility_standard_error: dict[str, NotNegative] = Field(
+    volatility_standard_error: dict[str, Size] = Field(
         default={}, description="standard error of the volatility by asset, at least 0"
     )
-    drift: dict[str, float] = Field(default={}, description="drift by asset, per year")
+    drift: dict[str, Rate] = Field(default={}, description="drift by asset, per year")
     correlation: Matrix = Field(default=(), description="correlation, one row an asset")
     adv: dict[str, Positive] = Field(
         default={}, description="mean volume of the last 30 days by asset, USD a day, above 0"
@@ -605,7 +629,7 @@ def json_schema() -> dict[str, Any]:
     """Return the scenario's JSON Schema (draft 2020-12)."""
     schema = Scenario.model_json_schema(mode="validation")
     # pydantic titles every field by its name, which says nothing that the key does not
-    _drop_titles(schema)
+    drop_titles(schema)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "margin-stress scenario",
@@ -613,12 +637,13 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def _drop_titles(node: object) -> None:
+def drop_titles(node: object) -> None:
+    """Remove the titles of a JSON Schema's nodes in place."""
     if isinstance(node, dict):
         if isinstance(node.get("title"), str):
             del node["title"]
         for child in node.values():
-            _drop_titles(child)
+            drop_titles(child)
     elif isinstance(node, list):
         for child in node:
-            _drop_titles(child)
+            drop_titles(child)

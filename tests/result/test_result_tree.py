@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from shutil import copytree
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 import xarray as xr
@@ -24,6 +26,9 @@ from stress.result.schema import (
 )
 from stress.result.store import RESULT, save_result
 from stress.result.summary import summarise, to_json
+from stress.result.summary_schema import summary_schema
+from stress.runner.cascade import CascadeDriver
+from stress.runner.passage import PassageDriver
 from tests.strategies import ASSETS, random_book, write_book
 
 KINDS = {
@@ -507,11 +512,26 @@ class TestOnDisk:
     def test_files(self, run: Run) -> None:
         _, folder, _ = run
         names = {file.name for file in folder.iterdir()}
-        assert names == {"result.nc", "summary.json", "scenario.toml", "report.html"}
+        assert names == {"result.nc", "summary.json", "scenario.toml", "report.html", "ledger"}
 
     def test_resolved_scenario(self, run: Run) -> None:
         tree, folder, _ = run
         assert (folder / "scenario.toml").read_text("utf-8") == tree.attrs["scenario_toml"]
+
+    def test_from_its_ledger(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Every measure and every analysis comes back from its arrays; no path is simulated."""
+        tree, folder, engine = run
+        copied = copytree(folder, tmp_path / "copied")
+        driver = CascadeDriver if engine == "cascade" else PassageDriver
+        monkeypatch.delattr(driver, "absorb")
+        again = stress.run(folder / "scenario.toml", out=copied, resume=True)
+        for node, other in zip(tree.subtree, again.subtree, strict=True):
+            assert node.path == other.path
+            xr.testing.assert_identical(
+                other.to_dataset().drop_attrs(), node.to_dataset().drop_attrs()
+            )
 
     def test_nothing_half_written(
         self, tree: xr.DataTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -595,6 +615,7 @@ class TestSummary:
         tree, folder, _ = run
         text = (folder / "summary.json").read_text("utf-8")
         assert text == to_json(summarise(tree))
+        jsonschema.validate(json.loads(text), summary_schema())
 
         def refuse(constant: str) -> None:
             raise AssertionError(constant)

@@ -7,9 +7,11 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import xarray as xr
 
@@ -17,6 +19,7 @@ import stress
 from stress.cli import main
 from stress.errors import InputError
 from stress.result.store import RESULT
+from stress.result.summary_schema import summary_schema
 from stress.runner.passage import PassageDriver
 from stress.scenario.resolve import resolved_toml
 from tests.strategies import Account, random_book, write_book
@@ -55,7 +58,7 @@ class TestFolder:
         out = tmp_path / "results" / "today"
         assert main(["run", str(file), "--out", str(out)]) == 0
         names = {path.name for path in out.iterdir()}
-        assert names == {"result.nc", "summary.json", "scenario.toml", "report.html"}
+        assert names == {"result.nc", "summary.json", "scenario.toml", "report.html", "ledger"}
         captured = capsys.readouterr()
         assert str(out / "report.html") in captured.out
         assert "100 of 100 paths" in captured.err
@@ -142,30 +145,6 @@ class TestFolder:
         assert main(["run", str(file), "--out", str(out)]) == 2
         assert not out.exists()
 
-    def test_several_scenarios(
-        self,
-        tmp_path: Path,
-        file: Path,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        """All are checked before the first runs, one folder each, the gravest exit code."""
-        monkeypatch.chdir(tmp_path)
-        wrong = tmp_path / "wrong.toml"
-        wrong.write_text("name = 1\n")
-        assert main(["run", str(file), str(wrong)]) == 2
-        assert not (tmp_path / "results").exists()
-        assert main(["run", str(file), str(file), "--out", "out"]) == 2
-        assert not (tmp_path / "out").exists()
-        over = write_scenario(tmp_path / "over", OVER)
-        unresolved = write_scenario(tmp_path / "unresolved", UNRESOLVED)
-        capsys.readouterr()
-        files = [str(file), str(unresolved), str(over)]
-        assert main(["run", *files, "--json"]) == 3
-        rows = json.loads(capsys.readouterr().out)
-        assert [row["exit_code"] for row in rows] == [0, 4, 3]
-        assert len(list((tmp_path / "results" / "random-book").iterdir())) == 3
-
 
 class TestExitCodes:
     @pytest.mark.parametrize(
@@ -188,6 +167,76 @@ class TestExitCodes:
         assert printed["exit_code"] == code
         assert printed.pop("report") == str(out / "report.html")
         assert printed == json.loads((out / "summary.json").read_text("utf-8"))
+        jsonschema.validate(printed, summary_schema())
+
+
+class TestRelativeError:
+    @pytest.mark.parametrize(("most", "code"), [(1e-6, 4), (1e6, 0)], ids=["exceeded", "kept"])
+    def test_exit_code_and_words(
+        self, most: float, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """In the summary, the printed table, the assumptions and, if exceeded, the warnings."""
+        file = write_scenario(tmp_path, **{"simulation.max_relative_error": most})
+        out = tmp_path / "out"
+        assert main(["run", str(file), "--out", str(out)]) == code
+        summary = json.loads((out / "summary.json").read_text("utf-8"))
+        jsonschema.validate(summary, summary_schema())
+        assert summary["relative_error"]["exceeded"] == (code == 4)
+        printed = capsys.readouterr()
+        assert f"against {most:.6g}: {'kept' if code == 0 else 'not resolved'}" in printed.out
+        assert ("simulation.max_relative_error asks for" in printed.err) == (code == 4)
+        assumed = stress.open_result(out).attrs["assumptions"].splitlines()[-1]
+        assert assumed.startswith("simulation.max_relative_error asks")
+        # the resolved scenario asks for the same
+        assert f"max_relative_error = {most}" in (out / "scenario.toml").read_text("utf-8")
+
+
+class TestUnattended:
+    def test_log_and_program(self, tmp_path: Path, file: Path) -> None:
+        """What a scheduler sees of a run: its lines, and what its program is told."""
+        out, log, told = tmp_path / "out", tmp_path / "log.jsonl", tmp_path / "told"
+        script = f"printenv MARGIN_STRESS_EXIT_CODE MARGIN_STRESS_REPORT > '{told}'"
+        words = ["--log", str(log), "--on-finish", f'sh -c "{script}"', "--quiet"]
+        assert main(["run", str(file), "--out", str(out), *words]) == 0
+        assert told.read_text() == f"0\n{out / 'report.html'}\n"
+        lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+        events = [line["event"] for line in lines if line["event"] != "notice"]
+        assert events == [
+            "command_began",
+            "run_began",
+            "paths_done",
+            "run_finished",
+            "handed_on",
+            "command_finished",
+        ]
+        by_event = {line["event"]: line for line in lines}
+        assert by_event["paths_done"]["done"] == by_event["run_began"]["paths"] == 100
+        assert by_event["run_finished"]["exit_code"] == 0
+
+    def test_an_old_book_is_refused_but_not_of_a_run_that_goes_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Input is judged when a run begins; days later it goes on with what it began with."""
+        now = datetime.now(UTC)
+        changes = {"book.as_of": now.isoformat(), "book.max_age": "12h"}
+        file, out = write_scenario(tmp_path, **changes), tmp_path / "out"
+        # not pinned: a scenario of tonight, not one that repeats a run
+        file.write_text(file.read_text("utf-8").partition("[inputs]")[0], "utf-8")
+        assert main(["run", str(file), "--out", str(out), "--quiet"]) == 0
+
+        class Later(datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> datetime:
+                return now + timedelta(days=3)
+
+        monkeypatch.setattr("stress.scenario.freshness.datetime", Later)
+        capsys.readouterr()
+        assert main(["run", str(file), "--out", str(tmp_path / "other"), "--quiet"]) == 5
+        assert 'old, at most "12h" is allowed' in capsys.readouterr().err
+        assert not (tmp_path / "other").exists()
+        words = ["--out", str(out), "--resume", "--quiet"]
+        assert main(["run", str(file), *words]) == 0
+        assert stress.run(file, out=out, resume=True).attrs["paths"] == 100
 
 
 class TestInterruption:
@@ -237,9 +286,13 @@ class TestInterruption:
         assert not (tmp_path / "out").exists()
 
     def test_while_the_result_is_written(
-        self, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+        self,
+        tmp_path: Path,
+        file: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
-        """No half-written ``result.nc``, nor a whole one under another name."""
+        """No half-written ``result.nc``, nor a whole one under another name; the paths are kept."""
 
         def stopped(self: xr.DataTree, path: Path, **keywords: Any) -> None:
             Path(path).write_bytes(b"half")
@@ -248,10 +301,11 @@ class TestInterruption:
         monkeypatch.setattr(xr.DataTree, "to_netcdf", stopped)
         out = tmp_path / "out"
         assert main(["run", str(file), "--out", str(out), "--quiet"]) == 75
-        assert not out.exists()
+        assert [path.name for path in out.iterdir()] == ["ledger"]
+        assert f"go on with --resume --out {out}" in capsys.readouterr().err
 
     def test_ctrl_c(self, tmp_path: Path) -> None:
-        """A real SIGINT to a real process in the middle of its paths."""
+        """A real SIGINT to a real process in the middle of its paths: what is done serves."""
         account = Account(30.0, [{"asset": "ONE", "quantity": 1.0, "entry_price": 128.0}])
         changes = {"simulation.paths": 50_000_000, "simulation.horizon": "24h"}
         file, out = tmp_path / "scenario.toml", tmp_path / "results" / "out"
@@ -273,24 +327,26 @@ class TestInterruption:
         assert process.returncode == 75
         assert "interrupted" in error
         assert error.count("\n") == 1
-        assert not out.parent.exists()
+        assert f"go on with --resume --out {out}" in error
+        assert main(["run", str(file), "--out", str(out), "--resume", "--paths", "600"]) == 0
+        assert stress.open_result(out).attrs["paths"] == 600
 
 
 WATCHED = """
 import sys
 from stress.cli import main
-from stress.runner.passage import PassageDriver
+from stress.runner.ledger import Ledger
 
-absorb = PassageDriver.absorb
+put = Ledger.put
 
 def watched(*arguments):
+    put(*arguments)
     if not told:
         print("simulating", flush=True)
         told.append(1)
-    absorb(*arguments)
 
 told = []
-PassageDriver.absorb = watched
+Ledger.put = watched
 sys.exit(main(sys.argv[1:]))
 """
-"""The command, which says when the first paths are done."""
+"""The command, which says when the first chunk is kept."""

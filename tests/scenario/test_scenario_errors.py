@@ -894,11 +894,7 @@ def test_a_missing_scenario_is_a_usage_error(case: Any, capsys: pytest.CaptureFi
     assert main(["validate", str(case.folder)]) == 2
 
 
-RESERVED = [
-    ("simulation.max_relative_error", 0.1),
-    ("market.max_age", "1d"),
-    ("book.max_age", "1d"),
-]
+RESERVED = [("market.gbm", {}), ("market.given", {})]
 
 
 @pytest.mark.parametrize(("key", "value"), RESERVED)
