@@ -5,7 +5,7 @@ PYTHON := $(shell command -v $(PYTHON) || command -v python3)
 BIN := .venv/bin
 SCENARIO ?= scenarios/three_books.toml
 
-.PHONY: run test test-slow lint format bench lock clean
+.PHONY: run test test-slow lint format docs bench lock clean
 
 run: .venv/installed
 	@$(BIN)/margin-stress run $(SCENARIO)
@@ -25,6 +25,12 @@ lint: .venv/installed
 format: .venv/installed
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@$(BIN)/python notebooks/strip.py
+
+# needs no network, and neither do its pages; `python -m http.server -d build/site` lets one search
+docs: .venv/installed
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "the site: build/site/index.html"
 
 bench: .venv-bench/installed
 	@.venv-bench/bin/python -m benchmarks

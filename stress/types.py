@@ -14,6 +14,7 @@ __all__ = [
     "Deleveraging",
     "Estimator",
     "MODES",
+    "REPORT_FORMATS",
     "RESAMPLING",
     "TOLERANCE",
     "Floats",
@@ -25,6 +26,7 @@ __all__ = [
     "Monitoring",
     "Order",
     "Precision",
+    "ReportFormat",
     "World",
 ]
 
@@ -56,6 +58,11 @@ ImpactKind: TypeAlias = Literal["none", "linear", "square-root"]
 Deleveraging: TypeAlias = Literal["none", "socialised", "auto-deleverage"]
 DecisionKind: TypeAlias = Literal["leader", "sharded"]
 Estimator: TypeAlias = Literal["plain", "importance", "splitting", "quasi"]
+
+ReportFormat: TypeAlias = Literal["html", "json", "md", "csv"]
+
+REPORT_FORMATS: tuple[ReportFormat, ...] = ("html", "json", "md", "csv")
+"""In what a report can be written; ``csv`` is a file for each of its tables."""
 
 RESAMPLING: tuple[ModelName, ...] = ("bootstrap", "filtered-historical", "historical")
 """The models that draw from a price history."""

@@ -31,6 +31,7 @@ from stress.runner.device import (
 )
 from stress.runner.folder import REPORT, RunFolder
 from stress.scenario.build import build_setting, load_book
+from stress.scenario.freshness import check_freshness
 from stress.scenario.load import load_scenario
 from stress.scenario.resolve import resolved_toml
 from stress.scenario.schema import Scenario
@@ -132,6 +133,7 @@ def solve_limits(
     """
     if not isinstance(scenario, Scenario):
         scenario = load_scenario(scenario)
+    check_freshness(scenario)
     appetite = appetite_of(scenario)
     require_precision(scenario.simulation.precision)
     devices = choose_devices(device)

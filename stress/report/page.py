@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import Protocol
 
 import jinja2
 import plotly.offline
@@ -16,16 +15,28 @@ import xarray as xr
 from markupsafe import Markup, escape
 
 from stress.data.files import atomically
-from stress.report.read import Estimate, attribute
+from stress.report.document import (
+    Anchored,
+    Document,
+    Heading,
+    document_of,
+    estimate_of,
+    made_of,
+    named_tables,
+)
 from stress.report.section import Cell, Column, Content, Drawing, Table
-from stress.report.sections import SECTIONS
+from stress.report.tables import csv_text
 from stress.report.text import Shown, shown
+from stress.result.comparison import Comparison
 
-__all__ = ["Heading", "page_of", "render", "write", "write_page"]
+__all__ = ["Heading", "html_text", "page_of", "render", "write", "write_page"]
 
 _HERE = Path(__file__).parent
 
 _SHORT = 24
+
+_FEWEST_SORTED = 3
+"""Rows from which on a table that stands in no order of a column can be sorted."""
 
 _CONFIG = {
     "responsive": True,
@@ -33,30 +44,6 @@ _CONFIG = {
     "displaylogo": False,
     "scrollZoom": False,
 }
-
-
-@dataclass(frozen=True)
-class Heading:
-    """What stands above the sections of a page."""
-
-    title: str
-    created: str
-    source: str
-    as_of: str
-
-
-class Anchored(Protocol):
-    """What has an anchor on the page and a heading."""
-
-    @property
-    def name(self) -> str:
-        """The anchor, unique."""
-        ...
-
-    @property
-    def title(self) -> str:
-        """The heading."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -68,27 +55,30 @@ class _CellView:
     kind: str
 
 
-def render(tree: xr.DataTree) -> str:
+def render(tree: xr.DataTree, previous: Comparison | None = None) -> str:
     """Return the report of a result as one HTML page.
 
     The page embeds Plotly's script once and makes no network request; its content security policy
     forbids any. Labels from the scenario and the book are escaped.
     """
-    heading = Heading(
-        title=attribute(tree, "title") or "Stress test",
-        created=attribute(tree, "created_at"),
-        source=attribute(tree, "source"),
-        as_of=attribute(tree, "as_of"),
-    )
-    sections = [(section, section.content(tree)) for section in SECTIONS if section.applies(tree)]
-    return page_of(heading, sections)
+    return html_text(document_of(tree, previous))
 
 
 def page_of(heading: Heading, sections: Sequence[tuple[Anchored, Content]]) -> str:
     """Return a page of sections, each with its content."""
+    return html_text(made_of(heading, sections))
+
+
+def html_text(document: Document) -> str:
+    """Return a document as one HTML page."""
     return _template().render(
-        **asdict(heading),
-        sections=sections,
+        **asdict(document.heading),
+        sections=document.parts,
+        exports={
+            name: csv_text(table)
+            for section, content in document.parts
+            for name, table in named_tables(section, content)
+        },
         css=Markup(_text("page.css")),
         script=Markup(_text("page.js")),
         plotly=Markup(plotly.offline.get_plotlyjs()),
@@ -117,8 +107,8 @@ def _template() -> jinja2.Template:
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"figure": _figure, "cell": _cell, "numeric": _numeric, "aria": _aria}
-    environment.filters |= {"wrapping": _wrapping, "breakable": _breakable}
-    environment.globals |= {"shown": shown}
+    environment.filters |= {"wrapping": _wrapping, "breakable": _breakable, "sorts": _sorts}
+    environment.globals |= {"shown": shown, "named_tables": named_tables}
     return environment.from_string(_text("page.html.j2"))
 
 
@@ -140,9 +130,9 @@ def _figure(drawing: Drawing) -> Markup:
 
 
 def _cell(cell: Cell, column: Column) -> _CellView:
-    number = cell.value if isinstance(cell, Estimate) else cell
+    estimate = estimate_of(cell) if _numeric(column) else None
     # A NaN has no key: it sorts behind everything else.
-    key = repr(float(number)) if isinstance(number, float) and not math.isnan(number) else ""
+    key = "" if estimate is None or math.isnan(estimate.value) else repr(estimate.value)
     return _CellView(shown(column.kind, cell), key, column.kind)
 
 
@@ -154,6 +144,12 @@ def _aria(table: Table, index: int) -> str:
     if table.sorted_by != index:
         return "none"
     return "descending" if table.descending else "ascending"
+
+
+def _sorts(table: Table) -> bool:
+    """Say whether headings sort a table: not where a column may hold numbers of several units."""
+    alike = not any(isinstance(cell, Shown) for row in table.rows for cell in row)
+    return table.sorted_by is not None or (alike and len(table.rows) >= _FEWEST_SORTED)
 
 
 def _wrapping(text: str) -> str:

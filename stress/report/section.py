@@ -11,7 +11,17 @@ import xarray as xr
 from stress.report.read import Estimate
 from stress.report.text import Kind, Shown
 
-__all__ = ["Cell", "Column", "Content", "Drawing", "Headline", "Section", "Table", "Verbatim"]
+__all__ = [
+    "Cell",
+    "Column",
+    "Content",
+    "Drawing",
+    "Headline",
+    "Link",
+    "Section",
+    "Table",
+    "Verbatim",
+]
 
 Cell: TypeAlias = Estimate | float | str | Shown
 """``Shown`` is written already, for a column whose cells are of several kinds."""
@@ -73,6 +83,14 @@ class Headline:
 
 
 @dataclass(frozen=True)
+class Link:
+    """A way to a file beside the page; ``address`` is relative and quoted as addresses are."""
+
+    text: str
+    address: str
+
+
+@dataclass(frozen=True)
 class Verbatim:
     """Text shown as it is, folded away."""
 
@@ -85,6 +103,7 @@ class Content:
     """What stands in a section, in this order."""
 
     lead: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()
     headlines: tuple[Headline, ...] = ()
     warnings: tuple[str, ...] = ()
     figures: tuple[Drawing, ...] = ()

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from stress.report.read import Estimate
 
 __all__ = [
     "MISSING",
+    "UNITS",
     "Kind",
     "Shown",
     "count",
@@ -31,6 +32,19 @@ Kind: TypeAlias = Literal[
     "text", "probability", "difference", "percent", "money", "price", "ratio", "number", "verdict"
 ]
 
+UNITS: dict[str, str] = {
+    "text": "",
+    "probability": "share",
+    "difference": "share",
+    "percent": "share",
+    "money": "USD",
+    "price": "USD",
+    "ratio": "",
+    "number": "",
+    "verdict": "",
+}
+"""In what a number of each kind is stored, and exported: the page writes shares as percent."""
+
 MISSING = "\u2013"
 _MINUS = "\u2212"
 _SPACE = "\u00a0"
@@ -42,10 +56,19 @@ _UNITS = ((1e9, 1e9, "bn"), (1e6, 1e6, "m"), (1e3, 1e4, "k"))
 
 @dataclass(frozen=True)
 class Shown:
-    """A number as text, and its interval without brackets; empty where it has none."""
+    """A number as text, and its interval without brackets; empty where it has none.
+
+    Attributes
+    ----------
+    value, interval
+        As people read them.
+    of
+        The number that was written, for exports; None where the text stands for none.
+    """
 
     value: str
     interval: str = ""
+    of: Estimate | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"{self.value} ({self.interval})" if self.interval else self.value
@@ -193,7 +216,9 @@ def shown(kind: Kind, cell: Estimate | float | str | Shown) -> Shown:
     if isinstance(cell, str):
         return Shown(cell)
     estimate = cell if isinstance(cell, Estimate) else Estimate(float(cell))
-    return Shown(MISSING) if math.isnan(estimate.value) else _SHOW[kind](estimate)
+    if math.isnan(estimate.value):
+        return Shown(MISSING, of=estimate)
+    return replace(_SHOW[kind](estimate), of=estimate)
 
 
 def count(number: float | str) -> str:

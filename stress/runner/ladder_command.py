@@ -14,6 +14,7 @@ from stress.book.ladder import Ladder, ladder_notices, liquidation_ladder
 from stress.book.notices import starting_notices
 from stress.book.setting import Setting
 from stress.scenario.build import build_setting, load_book
+from stress.scenario.freshness import check_freshness
 from stress.scenario.load import load_scenario
 from stress.types import Array, Floats, Integers, Mode
 
@@ -43,6 +44,7 @@ def ladder_command(file: str, *, mode: Mode | None, as_json: bool) -> int:
         If the scenario cannot be used.
     """
     scenario = load_scenario(file, mode=mode)
+    check_freshness(scenario)
     setting = build_setting(scenario)
     book, notices = load_book(scenario)
     world = scenario.book.mode

@@ -15,6 +15,7 @@ from stress.book.notices import starting_notices
 from stress.book.setting import Setting
 from stress.errors import InputError, closest
 from stress.scenario.build import build_setting, load_book
+from stress.scenario.freshness import check_freshness
 from stress.scenario.load import load_scenario
 from stress.types import Floats, Integers, Mode
 
@@ -42,6 +43,7 @@ def margin_command(file: str, *, shocks: dict[str, float], mode: Mode | None, as
         If the scenario cannot be used or a shocked asset is not in it.
     """
     scenario = load_scenario(file, mode=mode)
+    check_freshness(scenario)
     setting = build_setting(scenario)
     book, notices = load_book(scenario)
     for asset in shocks:

@@ -57,6 +57,8 @@ def provenance(
         "market_model": scenario.market.model,
         **_venue(scenario),
         "as_of": _moment(scenario),
+        "market_as_of": _written(scenario.market.as_of),
+        "book_as_of": _written(scenario.book.as_of),
         "jax_version": jax.__version__,
         "assumptions": "\n".join(assumptions(scenario)),
         "stress": "\n".join(overlay_words(scenario)),
@@ -94,5 +96,8 @@ def _venue(scenario: Scenario) -> dict[str, str | float]:
 
 
 def _moment(scenario: Scenario) -> str:
-    as_of = scenario.book.as_of or scenario.market.as_of
-    return as_of.isoformat() if as_of else ""
+    return _written(scenario.book.as_of or scenario.market.as_of)
+
+
+def _written(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stress.data.tables import Table, read_table, suggestion
+from stress.data.tables import LARGEST_NUMBER, SMALLEST_NUMBER, Table, read_table, suggestion
 from stress.errors import InputError, MissingInputError
 
 
@@ -174,7 +175,9 @@ def test_suggestions() -> None:
     assert suggestion("x", many).endswith("name7 and 12 more")
 
 
-NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**20), 10**20)
+NUMBERS = st.floats(-LARGEST_NUMBER, LARGEST_NUMBER).filter(
+    lambda value: value == 0 or abs(value) >= SMALLEST_NUMBER
+) | st.integers(-(10**18), 10**18)
 WRITTEN = (
     st.builds(str, NUMBERS) | st.builds("{:+}".format, NUMBERS) | st.sampled_from(["", " 1_0 "])
 )
@@ -193,6 +196,53 @@ def test_columns_are_read_as_cells_are(cells: list[str], tmp_path: Path) -> None
     assert [names[place] for place in index] == table.text("name")
     places = table.places("name", ["name1", "name0"], "unknown")
     np.testing.assert_array_equal(places, 1 - index)
+
+
+@pytest.mark.parametrize("cell", ["1.1e18", "-1e300", "1e-31", "-1e-320"])
+def test_a_size_that_does_not_exist_is_refused(cell: str, tmp_path: Path) -> None:
+    table = read(tmp_path, f"name,value\na,1\nb,{cell}\n")
+    with pytest.raises(InputError, match=r"row 2 \(line 3\), column value: must be 0, or from"):
+        table.numbers("value")
+
+
+@pytest.mark.parametrize(
+    ("label", "rule"),
+    [
+        ("\x1b[31mred", "must be printable on one line, got '\\x1b[31mred'"),
+        ("two\nlines", "must be printable on one line, got 'two\\nlines'"),
+        ("\u202eback", "must be printable on one line, got '\\u202eback'"),
+        ("x" * 201, "must have at most 200 characters, got 201"),
+        ("x" * 100_000, "must have at most 200 characters, got 100,000"),
+    ],
+)
+def test_a_label_that_no_terminal_or_table_should_show_is_refused(
+    label: str, rule: str, tmp_path: Path
+) -> None:
+    table = read(tmp_path, f'name,value\nfine,1\n"{label}",2\n')
+    with pytest.raises(InputError) as caught:
+        table.text("name")
+    assert f"row 2 (line {3 + label.count(chr(10))}), column name: {rule}" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_a_label_of_any_language_is_read(tmp_path: Path) -> None:
+    labels = ["x" * 200, "caf\u00e9", "\u5e33\u6237", "\U0001f4a5", "=1", "a/b", "<b>"]
+    rows = "".join(f'"{label}",1\n' for label in labels)
+    assert read(tmp_path, "name,value\n" + rows).text("name") == labels
+
+
+@pytest.mark.parametrize("kind", ["pipe", "zeros", "sparse"])
+def test_what_never_ends_or_fills_all_memory_is_refused_unread(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "zeros":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    with pytest.raises(InputError, match=r"cannot be read: it (is no plain file|has 1,099)"):
+        read_table(path, ("name",))
 
 
 def test_the_first_unknown_name_is_named(tmp_path: Path) -> None:

@@ -287,11 +287,32 @@ def test_some_nan_are_dashes_and_left_out_of_figures() -> None:
     assert not re.search(r"\bnan\b", text, re.IGNORECASE)
 
 
-def test_ten_thousand_accounts_and_two_hundred_assets_stay_small() -> None:
-    page = render(cascade_tree(10_000, assets=200))
+def test_a_large_book_of_many_assets_and_groups_stays_small() -> None:
+    """The longest names, a scenario as long as its correlation matrix, more limits than one reads.
+
+    The page shows the worst, says of how many, and leaves the rest to ``result.nc``.
+    """
+    long = "x" * 190
+    tree = cascade_tree(
+        10_000,
+        assets=2_000,
+        names=[f"{number:05d}{long}" for number in range(10_000)],
+        groups=[f"group-{number}{long}" for number in range(500)],
+    )
+    limits = tree["limits"].to_dataset()
+    tree["limits"] = xr.DataTree(
+        limits.isel(limit=np.resize(np.arange(limits.sizes["limit"]), 900))
+    )
+    tree.attrs["scenario_toml"] = "correlation = [[1.0, 0.5], [0.5, 1.0]]\n" * 100_000
+    tree.attrs["assumptions"] = "One that is true.\n" * 5_000
+    page = render(tree)
     assert len(page.encode()) < 8e6
     assert "Of 10,000 accounts 2,000 are drawn" in page
-    assert "Shown are the 40 of 200 assets" in page
+    assert "Shown are the 40 of 2,000 assets" in page
+    assert "The 50 riskiest of 10,000 accounts" in page
+    assert "Declared limits (the first 500 of 900; result.nc has all)" in page
+    assert "Scenario (TOML), the first 100,000 of 3,900,000 characters; result.nc has all" in page
+    assert "4,500 more stand in result.nc." in page
 
 
 def test_many_groups_share_a_legend_entry() -> None:

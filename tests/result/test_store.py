@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py  # type: ignore[import-untyped]
 import numpy as np
@@ -62,3 +63,11 @@ def test_large_labels_are_rows_of_characters(
         assert stored.shape == (2, 3)
         assert stored.dtype == "S1"
         assert stored.compression == "gzip"
+
+
+def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HDF5 crashes on a disk that fills up, so nothing is begun that may not fit."""
+    monkeypatch.setattr(store, "disk_usage", lambda folder: SimpleNamespace(free=1_000))
+    with pytest.raises(OSError, match=r"No space left on device \(.* MB may be needed, 0.0 MB are free"):
+        save_result(labelled(["a", "b"]), tmp_path)
+    assert list(tmp_path.iterdir()) == []

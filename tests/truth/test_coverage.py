@@ -113,8 +113,13 @@ WANTED = (
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Run every seed."""
+    return all_seeds(tmp_path_factory.mktemp("coverage"))
+
+
+def all_seeds(folder: Path) -> Runs:
     """Run every seed but label no result; JAX compiles for the first one only."""
-    scenario = build(tmp_path_factory.mktemp("coverage"))
+    scenario = build(folder)
     found: dict[tuple[str, str], list[Estimate]] = {key: [] for key in WANTED}
     for seed in SEEDS:
         measured = measure(prepare(with_options(scenario, seed=seed)), Silent())

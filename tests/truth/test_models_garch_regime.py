@@ -6,7 +6,7 @@ its mixing variable, so that accounts of one run do not err independently.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -339,6 +339,20 @@ def simulated(
         weights.append(-np.expm1(np.asarray(pools.survival[0], np.float64)))
         hits.append(np.asarray(pools.step[0]) >= 0)
     return np.concatenate(weights), np.concatenate(hits).astype(float)
+
+
+def regimes_and_clusters(folder: Path, paths: int) -> Iterator[tuple[str, float, Floats]]:
+    """Yield the name of each case below, its truth, and its paths' probabilities, (paths,)."""
+    for model, build, steps, seed in (
+        ("regime", _regimes, 2 * DAYS, SEED + 300),
+        ("garch", _clusters, 4 * GARCH_DAYS, SEED + 400),
+    ):
+        for number in range(12):
+            case = build(number)
+            weights, _ = simulated(
+                folder, model, case, paths=paths, steps=steps, seed=seed + number
+            )
+            yield f"{model} {number + 1}", case.truth, weights
 
 
 def check_passage(

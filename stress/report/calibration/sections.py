@@ -96,7 +96,7 @@ def _marked(estimate: Estimate, kind: Kind, missed: bool) -> Cell:
     if not missed:
         return estimate
     text = shown(kind, estimate)
-    return Shown(f"[{text.value}]", text.interval)
+    return Shown(f"[{text.value}]", text.interval, estimate)
 
 
 def _at(spread: Spread, fact: str, place: int) -> Estimate:
@@ -264,8 +264,10 @@ def _criteria(models: list[ModelFindings]) -> Table:
         fit = model.likelihood
         assert fit is not None
         numbers = (fit.log_likelihood, fit.aic, fit.bic)
-        log_likelihood, aic, bic = (Shown(_fixed(number, 1)) for number in numbers)
-        size = (Shown(count(fit.parameters)), Shown(count(fit.observations)))
+        log_likelihood, aic, bic = (
+            Shown(_fixed(number, 1), of=Estimate(number)) for number in numbers
+        )
+        size = (_counted(fit.parameters), _counted(fit.observations))
         rows.append((model.name, log_likelihood, *size, aic, bic))
     columns = ("Log likelihood", "Parameters", "Bars", "AIC", "BIC")
     return Table(
@@ -299,7 +301,12 @@ def _scores(found: CalibrationFindings, models: list[ModelFindings]) -> Table:
 
 
 def _number(value: float, lower: float, upper: float) -> Shown:
-    return Shown(_fixed(value, 3), f"{_fixed(lower, 3)} to {_fixed(upper, 3)}")
+    interval = f"{_fixed(lower, 3)} to {_fixed(upper, 3)}"
+    return Shown(_fixed(value, 3), interval, Estimate(value, lower, upper))
+
+
+def _counted(number: int) -> Shown:
+    return Shown(count(number), of=Estimate(float(number)))
 
 
 def _fixed(number: float, places: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from stress.report.read import Estimate
 from stress.report.text import Shown, shown
@@ -15,12 +16,13 @@ _PERCENT = "\u00a0%"
 
 def share(estimate: Estimate) -> Shown:
     """Write a share that may be negative or above one: ``3.1 % (2.9 to 3.3)``."""
-    return _without_sign(estimate, _PERCENT)
+    return replace(_without_sign(estimate, _PERCENT), of=estimate)
 
 
 def mean_count(estimate: Estimate) -> Shown:
     """Write a mean number of things: ``1.23 (1.19 to 1.27)``."""
-    return _without_sign(Estimate(*(number / 100 for number in estimate)), "")
+    hundredth = Estimate(*(number / 100 for number in estimate))
+    return replace(_without_sign(hundredth, ""), of=estimate)
 
 
 def _without_sign(estimate: Estimate, unit: str) -> Shown:

@@ -1,6 +1,7 @@
 """Colours, template and small parts that every figure shares.
 
-Colours are those of Okabe and Ito, which stay apart for colour-blind readers; groups differ by dash
+Colours follow the hues of Okabe and Ito, at lightnesses that stand out from white (3 to 1: WCAG
+2.2, 1.4.11) and stay apart for colour-blind readers, which a test computes; groups differ by dash
 and symbol as well, so that a page printed in grey still reads.
 """
 
@@ -40,9 +41,9 @@ __all__ = [
     "translucent",
 ]
 
-BLACK, GREY = "#1a1a1a", "#8a8a8a"
-BLUE, VERMILLION, GREEN = "#0072B2", "#D55E00", "#009E73"
-PURPLE, ORANGE, SKY = "#CC79A7", "#E69F00", "#56B4E9"
+BLACK, GREY = "#1a1a1a", "#939393"
+BLUE, VERMILLION, GREEN = "#0C438B", "#941E00", "#008144"
+PURPLE, ORANGE, SKY = "#803A65", "#C08000", "#3195FF"
 
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif'
 

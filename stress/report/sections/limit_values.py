@@ -49,7 +49,8 @@ def _amount(value: float, unit: str) -> Shown | str:
         return MISSING
     if unit == "USD":
         return shown("money", Estimate(value))
-    return Shown(f"{100 * value:.3g}\u00a0%" if unit == "1" else f"{value:.4g}\u00d7")
+    text = f"{100 * value:.3g}\u00a0%" if unit == "1" else f"{value:.4g}\u00d7"
+    return Shown(text, of=Estimate(value))
 
 
 def _risk(estimate: Estimate, threshold: float) -> Shown | str:

@@ -32,7 +32,8 @@ def _amount(value: float, unit: str) -> Shown | str:
         return MISSING
     if unit == "USD":
         return shown("money", Estimate(value))
-    return Shown(f"{100 * value:.3g}\u00a0%" if unit in ("1", "share") else f"{value:.4g} {unit}")
+    text = f"{100 * value:.3g}\u00a0%" if unit in ("1", "share") else f"{value:.4g} {unit}"
+    return Shown(text, of=Estimate(value))
 
 
 def _content(tree: xr.DataTree) -> Content:
