@@ -43,6 +43,9 @@ _CELLS = 1 << 25
 """Most losses of accounts on the worst paths that are kept, 256 MB: of larger books only those of
 groups are."""
 
+_TOGETHER = 1 << 21
+"""Losses that contributions are worked out of at a time: copies stay small beside all of them."""
+
 
 class Borne(NamedTuple):
     """What a block of paths cost whom, (paths,) each, USD.
@@ -332,12 +335,16 @@ class AttributionMeasure:
 
     def contributions(self, parts: Floats) -> Estimate:
         """Return (parts, levels) contributions of (worst paths, parts) to expected shortfall."""
-        request = self.request
-        found = [
-            euler_contributions(parts, self.parts.count, level, request.confidence)
-            for level in request.levels
-        ]
-        value, interval = (np.stack(each, axis=1) for each in zip(*found, strict=True))
+        request, (paths, count) = self.request, parts.shape
+        value = np.empty((count, len(request.levels)))
+        interval = np.empty((*value.shape, 2))
+        together = max(_TOGETHER // max(paths, 1), 1)
+        for first in range(0, count, together):
+            some = slice(first, first + together)
+            for number, level in enumerate(request.levels):
+                value[some, number], interval[some, number] = euler_contributions(
+                    parts[:, some], self.parts.count, level, request.confidence
+                )
         return Estimate(value, interval)
 
 

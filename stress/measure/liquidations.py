@@ -44,6 +44,9 @@ class LiquidationBits:
 
     def finish(self) -> Findings:
         """Return (paths, bytes): account i is bit ``7 - i % 8`` of byte ``i // 8``."""
-        nobody = np.zeros((-(-self.accounts // 8), 0), np.uint8)
-        packed = np.concatenate([nobody, *self._parts], axis=1)
-        return {"liquidations": {"liquidated": np.ascontiguousarray(packed.T)}}
+        paths = sum(part.shape[1] for part in self._parts)
+        packed, first = np.empty((paths, -(-self.accounts // 8)), np.uint8), 0
+        for part in self._parts:
+            packed[first : first + part.shape[1]] = part.T
+            first += part.shape[1]
+        return {"liquidations": {"liquidated": packed}}

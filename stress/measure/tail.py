@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from stress.stats.tail import expected_shortfall, tail_size, value_at_risk
 from stress.types import Array, Floats
 
 __all__ = ["UpperTail"]
+
+_CELLS = 1 << 21
+"""Most numbers that are sorted at a time."""
 
 _ROOM = 32
 """Least columns besides those that must be kept: a cut costs a partition of the row."""
@@ -124,7 +127,7 @@ class UpperTail:
             Estimate(np.full((rows, levels), np.nan), np.full((rows, levels, 2), np.nan))
             for _ in range(2)
         )
-        for some in account_slices(rows if self._filled.any() else 0):
+        for some in self._sorted_together(rows if self._filled.any() else 0):
             ascending = np.sort(self._buffer[some].astype(np.float64), axis=1)
             descending = ascending[:, : -self.keep - 1 : -1]
             if (self._left_out[some] > descending[:, -1]).any():
@@ -135,3 +138,10 @@ class UpperTail:
                 value, interval = expected_shortfall(*asked)
                 shortfall.value[some, number], shortfall.interval[some, number] = value, interval
         return at_risk, shortfall
+
+    def _sorted_together(self, rows: int) -> Iterator[slice]:
+        """Yield slices of rows whose sorted copies are small beside what is kept of many paths."""
+        together = max(_CELLS // self._buffer.shape[1], 1)
+        for some in account_slices(rows):
+            for first in range(some.start, some.stop, together):
+                yield slice(first, min(first + together, some.stop))

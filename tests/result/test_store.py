@@ -68,6 +68,8 @@ def test_large_labels_are_rows_of_characters(
 def test_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """HDF5 crashes on a disk that fills up, so nothing is begun that may not fit."""
     monkeypatch.setattr(store, "disk_usage", lambda folder: SimpleNamespace(free=1_000))
-    with pytest.raises(OSError, match=r"No space left on device \(.* MB may be needed, 0.0 MB are free"):
+    with pytest.raises(
+        OSError, match=r"No space left on device \(.* MB may be needed, 0.0 MB are free"
+    ):
         save_result(labelled(["a", "b"]), tmp_path)
     assert list(tmp_path.iterdir()) == []
