@@ -106,7 +106,8 @@ def drive(
                 progress.skip(chunk.stop)
             continue
         for chunk, part in simulated(job, driver, list(some), progress):
-            keeper.put(chunk_name(chunk), arrays_of(part))
+            if keeper.keeps:
+                keeper.put(chunk_name(chunk), arrays_of(part))
             measured.merge(part)
             measured.simulated_paths += len(chunk)
 

@@ -8,7 +8,15 @@ __all__ = ["Keeper", "chunk_name"]
 
 
 class Keeper:
-    """Parts of a run by name, each a few arrays. This one keeps nothing."""
+    """Parts of a run by name, each a few arrays. This one keeps nothing.
+
+    Attributes
+    ----------
+    keeps
+        Whether it is worth making arrays for it.
+    """
+
+    keeps = False
 
     def has(self, name: str) -> bool:
         """Return whether a part is there, whole and sound."""

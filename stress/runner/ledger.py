@@ -104,6 +104,8 @@ class Ledger(Keeper):
         What was found damaged; it is computed again.
     """
 
+    keeps = True
+
     def __init__(self, place: Path) -> None:
         self.notices: list[str] = []
         self._place = place

@@ -118,11 +118,9 @@ SCREENED = (4, 7, 12, 17, 18)
 
 @pytest.mark.parametrize(
     "number",
-    [
-        pytest.param(number, id=PLANS[number].label, marks=() if number == 7 else pytest.mark.slow)
-        for number in SCREENED
-    ],
+    [pytest.param(number, id=PLANS[number].label) for number in SCREENED],
 )
+@pytest.mark.slow
 def test_screening_changes_nothing(number: int) -> None:
     """Judging only pools that may be in doubt gives what judging every pool gives."""
     plan = PLANS[number]

@@ -52,7 +52,7 @@ def estimate(blocks: list[AccountBlock], name: str) -> Estimate:
     return moments.finish_probability(0.95)
 
 
-@pytest.mark.parametrize("monitoring", ["step", "bridge"])
+@pytest.mark.parametrize("monitoring", ["step", pytest.param("bridge", marks=pytest.mark.slow)])
 def test_same_liquidations(tmp_path: Path, monitoring: Monitoring) -> None:
     single, double = (
         [block(job, number) for number in range(BLOCKS)]

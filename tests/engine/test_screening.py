@@ -114,7 +114,11 @@ def on_and_off(job: Job) -> tuple[Followed, Followed]:
 
 @pytest.mark.parametrize(
     ("kinds", "precision"),
-    [(NARROW, "float32"), (NARROW, "float64"), (("wide",), "float32")],
+    [
+        (NARROW, "float32"),
+        pytest.param(NARROW, "float64", marks=pytest.mark.slow),
+        pytest.param(("wide",), "float32", marks=pytest.mark.slow),
+    ],
     ids=["float32", "float64", "wide-float32"],
 )
 def test_step_is_the_same_with_and_without(

@@ -185,7 +185,9 @@ def check_bridge(job: Job, accounts: dict[str, Account], level: float | None) ->
     [True, pytest.param(False, marks=pytest.mark.slow)],
     ids=["every-pool", "screened"],
 )
-@pytest.mark.parametrize("trigger", TRIGGERS)
+@pytest.mark.parametrize(
+    "trigger", ["maintenance", pytest.param("margin-level", marks=pytest.mark.slow)]
+)
 def test_bridge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trigger: str, detail: bool
 ) -> None:

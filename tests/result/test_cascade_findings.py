@@ -32,6 +32,14 @@ ATTRIBUTES: dict[str, str | int | float] = {
     "duration_seconds": 1.0,
     "compile_seconds": 0.5,
     "account_path_steps_per_second": 1e6,
+    "source": "margin-stress 0",
+    "created_at": "2026-01-01T00:00:00Z",
+    "jax_version": "0",
+    "seed": 1,
+    "scenario_sha256": "",
+    "input_sha256": "",
+    "notices": "",
+    "confidence": 0.95,
 }
 LABELS = {
     "account": np.array(["a", "b", "c", "d"]),

@@ -165,7 +165,7 @@ def test_extremes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     "together",
     [
         pytest.param(32, marks=pytest.mark.slow),
-        pytest.param(16),
+        pytest.param(16, marks=pytest.mark.slow),
         pytest.param(128, marks=pytest.mark.slow),
     ],
 )

@@ -67,7 +67,7 @@ def often(*chosen: str) -> list[Any]:
 
 class TestEveryModel:
     # one that jumps, one that draws rows
-    @pytest.mark.parametrize("model", often("jump-diffusion", "historical"))
+    @pytest.mark.parametrize("model", often("jump-diffusion"))
     def test_first_passage(self, model: str, stepped: Callable[[str], xr.DataTree]) -> None:
         check(stepped(model), model)
 

@@ -134,6 +134,8 @@ class TestHandingOn:
 
     def test_an_interruption_ends_the_program_not_the_run(self, tmp_path: Path) -> None:
         """SIGTERM comes as KeyboardInterrupt: the run has its exit code by then."""
+        # a shell lets what it starts in the background ignore Ctrl-C
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
         def interrupt() -> None:
             deadline = time.monotonic() + 30
@@ -143,7 +145,10 @@ class TestHandingOn:
 
         threading.Thread(target=interrupt).start()
         script = f"touch {tmp_path / 'started'}; exec sleep 600"
-        assert hand_on(["/bin/sh", "-c", script], {}) == "was ended by an interruption"
+        try:
+            assert hand_on(["/bin/sh", "-c", script], {}) == "was ended by an interruption"
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def test_its_output_is_not_ours(self, capfd: pytest.CaptureFixture[str]) -> None:
         """Stdout may be JSON that somebody reads."""

@@ -310,20 +310,20 @@ class TestInterruption:
         changes = {"simulation.paths": 50_000_000, "simulation.horizon": "24h"}
         file, out = tmp_path / "scenario.toml", tmp_path / "results" / "out"
         file.write_text(resolved_toml(write_book(tmp_path, {"only": account}, changes)), "utf-8")
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-c", WATCHED, "run", str(file), "--out", str(out), "--quiet"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "simulating\n"
-            assert out.is_dir()
-            process.send_signal(signal.SIGINT)
-            _, error = process.communicate(timeout=60)
-        finally:
-            process.kill()
+        ) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline() == "simulating\n"
+                assert out.is_dir()
+                process.send_signal(signal.SIGINT)
+                _, error = process.communicate(timeout=60)
+            finally:
+                process.kill()
         assert process.returncode == 75
         assert "interrupted" in error
         assert error.count("\n") == 1
@@ -333,7 +333,7 @@ class TestInterruption:
 
 
 WATCHED = """
-import sys
+import signal, sys
 from stress.cli import main
 from stress.runner.ledger import Ledger
 
@@ -347,6 +347,8 @@ def watched(*arguments):
 
 told = []
 Ledger.put = watched
+# a shell lets what it starts in the background ignore Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.exit(main(sys.argv[1:]))
 """
 """The command, which says when the first chunk is kept."""
