@@ -37,7 +37,7 @@ def zipped(**members: str) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, text in members.items():
-            archive.writestr(name, text)
+            archive.writestr(zipfile.ZipInfo(name), text)
     return buffer.getvalue()
 
 
@@ -52,7 +52,7 @@ def zipped(**members: str) -> bytes:
         TABLE.replace(",", ";").encode(),
         TABLE.replace(",", "\t").encode("utf-16"),
         TABLE.replace(",", " | ").encode(),
-        gzip.compress(TABLE.encode()),
+        gzip.compress(TABLE.encode(), mtime=0),
         zipped(a=TABLE),
         b"sep=;\n" + TABLE.replace(",", ";").encode(),
         b"https://www.CryptoDataDownload.com\n" + TABLE.encode(),
@@ -86,7 +86,7 @@ def test_an_error_names_row_line_and_column(tmp_path: Path) -> None:
         (b"name\nM\xfcller\n", "line 2: is not UTF-8 text"),
         (b"\xff\xfea", "is not UTF-16 text"),
         (b"PAR1...", "Parquet"),
-        (gzip.compress(TABLE.encode())[:-9], "cannot be unpacked"),
+        (gzip.compress(TABLE.encode(), mtime=0)[:-9], "cannot be unpacked"),
         (zipped(a=TABLE, b=TABLE), "an archive of 2 files"),
         (zipped(a=TABLE)[:-30], "cannot be unpacked"),
         (zipped(**{"[Content_Types].xml": "", "x": ""}), "Excel workbook"),
