@@ -340,6 +340,7 @@ ALWAYS = {"stopped", "topped up", "coins sold", "paid", "sharded"}
         ("auto-deleverage", {"deleveraged", "uncovered"}),
     ],
 )
+@pytest.mark.slow
 def test_every_batch_conserves(backstop: str, more: set[str]) -> None:
     seen: Counter[str] = Counter()
     choices = {name: st.sampled_from(CHOICES[name]) for name in ("order", "permanent", "fee")}

@@ -99,6 +99,7 @@ def test_deeper_markets_liquidate_nobody_earlier() -> None:
     assert later > 10
 
 
+@pytest.mark.slow
 def test_a_fund_only_pays() -> None:
     """Where nobody else covers deficits, a larger fund changes nothing but who bears them."""
 

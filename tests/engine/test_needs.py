@@ -195,6 +195,7 @@ def bridged(tmp_path_factory: pytest.TempPathFactory) -> Case:
     return case(tmp_path_factory.mktemp("bridged"), accounts, **changes)
 
 
+@pytest.mark.slow
 def test_bridge_hits(bridged: Case) -> None:
     """Of pools that have the same bridge at the other cash, in the excess or in the log price."""
     job = bridged.job(bridged.book)

@@ -95,6 +95,7 @@ def test_fees_are_a_share_of_what_was_closed(tree: xr.DataTree) -> None:
     assert float(fees) == pytest.approx(0.004 * float(closed), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_book_without_an_account(tree: xr.DataTree, job: Job, spread: Spread) -> None:
     """An account that holds nothing is one that is not there.
 

@@ -44,6 +44,7 @@ def scenario(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     )
 
 
+@pytest.mark.slow
 def test_same_answer(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     passage = stress.run(scenario)
 

@@ -34,6 +34,7 @@ def barred(given: Scenario) -> Barred:
     return Barred(script, -size[0], size[1])
 
 
+@pytest.mark.slow
 def test_both_bounds(tmp_path: Path) -> None:
     """Closes are those of a run that looks at the steps; the worst of the bars is no lower."""
     worst = scenario(tmp_path, "extremes")

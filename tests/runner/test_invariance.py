@@ -98,6 +98,7 @@ class TestNumberOfPaths:
             assert found.sizes["path"] == 260
             xr.testing.assert_identical(found, first_paths(tree, group, 260))
 
+    @pytest.mark.slow
     def test_one_path(self, scenario: Scenario, tree: xr.DataTree) -> None:
         one = stress.run(scenario, paths=1)
         xr.testing.assert_identical(one["detail"].to_dataset(), first_paths(tree, "detail", 1))

@@ -65,6 +65,7 @@ def rows_of(tree: xr.DataTree) -> xr.Dataset:
 
 class TestInfluence:
     @pytest.mark.parametrize("amount", ["all", pytest.param("restore", marks=pytest.mark.slow)])
+    @pytest.mark.slow
     def test_two_crashes_carry_half_of_the_answer_each(self, tmp_path: Path, amount: str) -> None:
         """Under first passage and in the cascade; independent rows have a closed form."""
         tree = run(written(tmp_path, "bootstrap", {"block": 1.0}, amount=amount))

@@ -97,6 +97,7 @@ def test_the_venue_has_the_size_of_its_book(name: str) -> None:
         assert said["venue"]["impact"]["adv"][asset] == pytest.approx(expected, rel=0.01), asset
 
 
+@pytest.mark.slow
 def test_an_event_runs() -> None:
     """The depeg in short, without impact: who keeps cash in the coin loses what the coin does."""
     scenario = load("depeg")
