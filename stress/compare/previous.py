@@ -15,10 +15,9 @@ from stress.compare.compare import compare
 from stress.errors import InputError
 from stress.result.comparison import Comparison
 from stress.result.store import RESULT
+from stress.result.summary import SUMMARY
 
 __all__ = ["compare_with_previous", "earlier_runs"]
-
-_SUMMARY = "summary.json"
 
 _MOST_BYTES = 4_000_000
 """Largest summary that is looked into."""
@@ -68,7 +67,7 @@ def earlier_runs(folder: Path, name: str) -> Iterator[Path]:
     found = [
         (_made(beside / RESULT), beside.name, beside)
         for beside in _near(folder, name)
-        if beside.resolve() != own and _name_of(beside / _SUMMARY) == name
+        if beside.resolve() != own and _name_of(beside / SUMMARY) == name
     ]
     for _, _, path in sorted(found, reverse=True):
         yield path

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from stress.measure.block import AccountBlock
+from stress.measure.kept import merge
 from stress.measure.moments import Estimate, Moments
 from stress.measure.pathwise import PathTable, mean_over_paths, tail_over_paths
 from stress.measure.ratio import RatioOfSums
@@ -53,10 +54,7 @@ class CascadeMeasure:
 
     def merge(self, other: CascadeMeasure) -> None:
         """Add what was measured on later paths."""
-        self.without.merge(other.without)
-        self.change.merge(other.change)
-        self.multiplier.merge(other.multiplier)
-        self.path_table.merge(other.path_table)
+        merge(self, other)
 
     def finish(self) -> Findings:
         """Return the estimates; NaN for an account that does not exist."""
@@ -143,9 +141,7 @@ class CausedLiquidations:
 
     def merge(self, other: CausedLiquidations) -> None:
         """Add the liquidations of later paths."""
-        self.caused.merge(other.caused)
-        self.all.merge(other.all)
-        self.market.merge(other.market)
+        merge(self, other)
 
     def finish(self, confidence: float) -> Findings:
         """Return mean numbers a path: (group, group charged), all of them, and the market's."""

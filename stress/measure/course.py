@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stress.measure.kept import merge
 from stress.measure.moments import Moments
 from stress.measure.pathwise import Sample
 from stress.measure.world import Findings
@@ -45,8 +46,7 @@ class CourseMeasure:
 
     def merge(self, other: CourseMeasure) -> None:
         """Add the numbers of later paths."""
-        self.moments.merge(other.moments)
-        self.sample.merge(other.sample)
+        merge(self, other)
 
     def finish(self, quantiles: tuple[float, ...], confidence: float) -> Findings:
         """Return the mean and (times, quantiles), at ``steps``."""

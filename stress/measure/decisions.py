@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stress.measure.block import AccountBlock
+from stress.measure.kept import merge
 from stress.measure.moments import Estimate, Moments
 from stress.measure.world import Findings, Grouping
 from stress.types import Array, Floats
@@ -69,9 +70,7 @@ class DecisionMeasure:
 
     def merge(self, other: DecisionMeasure) -> None:
         """Add what was measured on later paths."""
-        for name, moments in self.each.items():
-            moments.merge(other.each[name])
-            self.difference[name].merge(other.difference[name])
+        merge(self, other)
 
     def finish(self, confidence: float) -> Findings:
         """Return (leader, venue) estimates, and paired differences, venue minus leader."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stress.measure.block import AccountBlock
+from stress.measure.kept import merge
 from stress.measure.moments import Moments
 from stress.measure.world import Findings, Grouping
 
@@ -32,8 +33,7 @@ class ClosesMeasure:
 
     def merge(self, other: ClosesMeasure) -> None:
         """Add what was measured on later paths."""
-        self.account.merge(other.account)
-        self.book.merge(other.book)
+        merge(self, other)
 
     def finish(self, confidence: float) -> Findings:
         """Return the probabilities; NaN for an account that does not exist in this world."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stress.measure.block import AccountBlock
+from stress.measure.kept import merge
 from stress.measure.moments import Moments
 from stress.measure.ratio import RatioOfSums
 from stress.measure.tail import UpperTail
@@ -69,11 +70,7 @@ class LawMeasure:
 
     def merge(self, other: LawMeasure) -> None:
         """Add what was measured on later paths."""
-        for name, moments in self.moments.items():
-            moments.merge(other.moments[name])
-            self.difference[name].merge(other.difference[name])
-        self.multiplier.merge(other.multiplier)
-        self.tail.merge(other.tail)
+        merge(self, other)
 
     def finish(self) -> Findings:
         """Return the estimates, the law first, and paired differences, last law minus first."""

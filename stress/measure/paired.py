@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stress.measure.block import AccountBlock
+from stress.measure.kept import merge
 from stress.measure.moments import Moments
 from stress.measure.world import Findings, Grouping
 
@@ -38,13 +39,7 @@ class PairedMeasure:
 
     def merge(self, other: PairedMeasure) -> None:
         """Add the differences on later paths."""
-        for mine, theirs in (
-            (self.account, other.account),
-            (self.group, other.group),
-            (self.book, other.book),
-            (self.any, other.any),
-        ):
-            mine.merge(theirs)
+        merge(self, other)
 
     def finish(self, confidence: float) -> Findings:
         """Return the differences with their intervals; NaN for an account in one world only."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from stress.measure.kept import merge
 from stress.measure.moments import Estimate, Moments
 from stress.stats.confidence import independent
 from stress.stats.probability import normal_quantile
@@ -40,9 +41,7 @@ class RatioOfSums:
 
     def merge(self, other: RatioOfSums) -> None:
         """Add the numbers of later paths."""
-        self._numerator.merge(other._numerator)
-        self._denominator.merge(other._denominator)
-        self._sum.merge(other._sum)
+        merge(self, other)
 
     def finish(self, confidence: float) -> Estimate:
         """Return (...) ratios; NaN where the denominator is 0, bounds of one path NaN too."""

@@ -69,7 +69,7 @@ class Workers:
         Interrupted
             If the cluster is lost: what came in before is kept.
         """
-        from distributed import as_completed
+        from distributed import CancelledError, KilledWorker, as_completed
 
         text = resolved_toml(scenario)
         futures = {
@@ -85,9 +85,8 @@ class Workers:
                 put(chunk_name(futures[future]), future.result())
                 done += len(futures[future])
                 progress.update(done)
-        except (InputError, Interrupted):
-            raise
-        except Exception as error:
+        except (CancelledError, KilledWorker, OSError) as error:
+            # anything else was raised by the task itself, and is what it is here too
             raise Interrupted(
                 f"the cluster failed: {_first_line(error)}; what came in before is kept: go on "
                 "with --resume, with or without the cluster"

@@ -21,7 +21,7 @@ from stress.report.formats import write_formats
 from stress.result.comparison import COMPARISON, Comparison
 from stress.result.comparison import to_json as to_text
 from stress.result.store import RESULT, save_result
-from stress.result.summary import summarise, to_json
+from stress.result.summary import SUMMARY, summarise, to_json
 from stress.runner.identity import Identity
 from stress.runner.ledger import (
     LEDGER,
@@ -36,7 +36,7 @@ from stress.types import ReportFormat
 
 __all__ = ["REPORT", "RunFolder"]
 
-REPORT, SUMMARY = "report.html", "summary.json"
+REPORT = "report.html"
 
 
 class RunFolder:

@@ -19,6 +19,7 @@ import numpy as np
 from stress.data.files import atomically
 from stress.data.locks import locked
 from stress.errors import InputError, Interrupted, ending
+from stress.history.runs import LEDGER
 from stress.measure.kept import Arrays
 from stress.runner.identity import Identity, differences
 from stress.runner.keeper import Keeper
@@ -31,7 +32,6 @@ __all__ = [
     "unfinished_run",
 ]
 
-LEDGER = "ledger"
 _MANIFEST = "manifest.jsonl"
 
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import distributed
 import psutil
 import pytest
 
 import stress
+import stress.errors
 from stress.cli import main
 from stress.runner import cluster
 from stress.runner.identity import identity_of
 from stress.runner.ledger import Ledger
+from stress.runner.progress import Silent
 from stress.runner.simulate import job_spread, prepare
 from stress.scenario.resolve import resolved_toml
 from tests.runner.test_ledger import contents, file, run, small_chunks, undisturbed
@@ -97,3 +101,38 @@ class TestRefused:
         identity["libraries"] = {**identity["libraries"], "jax": "0.0"}
         with pytest.raises(stress.InputError, match=r"libraries.jax was \"0.0\", is "):
             cluster.chunk_arrays(resolved_toml(scenario), identity, 0, 64)
+
+
+class Answer:
+    """A future whose task has ended with an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def result(self) -> None:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (OSError("the connection is closed"), stress.errors.Interrupted),
+        (
+            distributed.KilledWorker("task", SimpleNamespace(address="tcp://a:1"), 3),
+            stress.errors.Interrupted,
+        ),
+        (ZeroDivisionError("a bug"), ZeroDivisionError),
+        (stress.InputError("another version"), stress.InputError),
+    ],
+)
+def test_what_is_lost_goes_on_and_a_bug_is_a_bug(
+    error: Exception, ends: type[Exception], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what the cluster does is worth another try."""
+    client = SimpleNamespace(submit=lambda *_, **__: Answer(error), cancel=lambda futures: None)
+    monkeypatch.setattr(distributed, "as_completed", list)
+    scenario = stress.load_scenario(file)
+    with pytest.raises(ends):
+        cluster.Workers(client).simulate(
+            scenario, {}, [range(64)], lambda name, arrays: None, Silent()
+        )
